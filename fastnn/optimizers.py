@@ -1,0 +1,123 @@
+"""The optimizers: descriptions of the one op that ends every training step. Their state lives in the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastnn.ops import Tensor
+from fastnn.schedules import Rate, check_rate, check_rate_or_schedule, rate_at
+
+Emit = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What every optimizer has: a learning rate, and the vectors that it keeps from step to step."""
+
+    lr: Rate
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """The names of its vectors, each as long as theta and zero at first."""
+        return ()
+
+    def rates(self, first: int, count: int) -> np.ndarray:
+        """The learning rates of `count` steps from step `first`, counted from 0."""
+        if not callable(self.lr):
+            return np.full(count, self.lr)
+        return np.array([check_rate(f"lr({step})", self.lr(step)) for step in range(first, first + count)])
+
+    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *state: Tensor) -> None:
+        """Emit the update of theta, and of the state, from the gradient."""
+        raise NotImplementedError
+
+    def same_update(self, other: Optimizer | None) -> bool:
+        """Whether `other` does the same with the same rates, whatever these are."""
+        return other is not None and type(self) is type(other) and replace(other, lr=self.lr) == self
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum: g = gradient + weight_decay · theta, v = momentum · v + g,
+    theta −= lr · v, or lr · (g + momentum · v) with Nesterov's momentum.
+
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013, in
+    PyTorch's form: the velocity is a sum of gradients, and the rate multiplies it.
+    """
+
+    lr: Rate
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate_or_schedule("lr", self.lr)
+        _check_fraction("momentum", self.momentum)
+        check_rate("weight_decay", self.weight_decay)
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
+
+    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *state: Tensor) -> None:
+        (velocity,) = state or (None,)
+        scalars = {"momentum": self.momentum, "weight_decay": self.weight_decay}
+        emit("sgd", [gradient, step], [theta, velocity], size=theta.size, nesterov=self.nesterov, **scalars)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam: m = beta1 · m + (1 − beta1) · g, v = beta2 · v + (1 − beta2) · g²,
+    theta −= lr · m / (1 − beta1^t) / (√(v / (1 − beta2^t)) + eps), where g = gradient + weight_decay · theta.
+
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
+    """
+
+    lr: Rate = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate_or_schedule("lr", self.lr)
+        _check_fraction("beta1", self.beta1)
+        _check_fraction("beta2", self.beta2)
+        check_rate("eps", self.eps)
+        check_rate("weight_decay", self.weight_decay)
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        return ("m", "v")
+
+    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *state: Tensor) -> None:
+        betas = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
+        numbers = {**betas, "weight_decay": self.weight_decay, "decoupled": isinstance(self, AdamW)}
+        emit("adam", [gradient, step], [theta, *state], size=theta.size, **numbers)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: theta −= lr · weight_decay · theta, before Adam's step from the bare gradient.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2, in PyTorch's
+    form: the rate multiplies the decay.
+    """
+
+    weight_decay: float = 1e-2
+
+
+def check_optimizer(optimizer: Optimizer) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be one such as SGD(0.1) or Adam(1e-3), got {optimizer!r}")
+    return optimizer
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")

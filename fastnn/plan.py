@@ -1,0 +1,135 @@
+"""A network's plan: every layer in its place, with the shapes and the names that its tensors will have.
+
+The names are the derivation's. The layer with parameters number l (1, 2, …) has W{l}, b{l} and the output
+Z{l}; the activation after it is A{l}, the pool P{l}, the dropout D{l}, the batch norm N{l}. The input is X.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnn.layers import Layer, ReLU
+from fastnn.layers.base import Parameter, Shape, whole_number
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    layer: Layer
+    position: int
+    input_shape: Shape
+    output_shape: Shape
+    output: str  # the name of its result, "" for a layer without a buffer of its own
+    names: dict[str, str]  # by role: {"W": "W1", "b": "b1"}
+    before_relu: bool
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """By name, such as "W1"."""
+        return {self.names[role]: each for role, each in self.layer.parameters(self.input_shape).items()}
+
+    @property
+    def statistics(self) -> dict[str, Parameter]:
+        """By name, such as "running_mean1"."""
+        return {self.names[role]: each for role, each in self.layer.statistics(self.input_shape).items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    layers: tuple[PlacedLayer, ...]
+    input_shape: Shape
+    output_shape: Shape
+    seed: int
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        return {name: each for placed in self.layers for name, each in placed.parameters.items()}
+
+    @property
+    def statistics(self) -> dict[str, Parameter]:
+        return {name: each for placed in self.layers for name, each in placed.statistics.items()}
+
+    @property
+    def first_trained(self) -> int:
+        """The position of the first layer with parameters: the backward pass ends there."""
+        return next(placed.position for placed in self.layers if placed.parameters)
+
+    def initial_parameters(self) -> dict[str, np.ndarray]:
+        """Every parameter's start, in float64: the same for either dtype of network."""
+        generator = np.random.default_rng(self.seed)
+        return {
+            name: parameter.initial(generator, placed.before_relu)
+            for placed in self.layers
+            for name, parameter in placed.parameters.items()
+        }
+
+
+def make_plan(layers: Iterable[Layer], input_shape: int | Sequence[int], seed: int) -> Plan:
+    """Put `layers` in their places. ValueError names the layer that can't take what comes before it."""
+    layers = check_layers(layers)
+    shape = input_shape = check_input_shape(input_shape)
+    taken = {"X", "Y", "L", "A0"}  # A0 is X's name as the first layer's input
+    number = 0
+    placed = []
+    for position, layer in enumerate(layers):
+        output_shape = _output_shape(layer, position, shape)
+        if layer.letter == "Z":
+            number += 1
+        output = _free_name(f"{layer.letter}{number}", taken) if layer.letter else ""
+        roles = (*layer.parameters(shape), *layer.statistics(shape), *layer.buffers(shape))
+        names = {role: _free_name(f"{role}{number}", taken) for role in roles}
+        before_relu = _is_before_relu(layers, position)
+        placed.append(PlacedLayer(layer, position, shape, output_shape, output, names, before_relu))
+        shape = output_shape
+    return Plan(tuple(placed), input_shape, shape, seed)
+
+
+def check_layers(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    if isinstance(layers, Layer):
+        raise TypeError(f"layers must be a list of layers, got the single layer {layers!r}")
+    checked = tuple(layers)
+    for position, layer in enumerate(checked):
+        if not isinstance(layer, Layer):
+            hint = f": write {layer.__name__}()" if isinstance(layer, type) else ""
+            raise TypeError(f"layers must hold layers such as Dense(16), got {layer!r} at {position}{hint}")
+    return checked
+
+
+def check_input_shape(input_shape: int | Sequence[int]) -> Shape:
+    lengths = input_shape if isinstance(input_shape, Iterable) else (input_shape,)
+    shape = tuple(whole_number("input_shape", length, 1) for length in lengths)
+    if not 1 <= len(shape) <= 3:
+        raise ValueError(
+            "input_shape must have one to three lengths, such as (features,) or (channels, height, width), "
+            f"got {shape}"
+        )
+    return shape
+
+
+def _output_shape(layer: Layer, position: int, shape: Shape) -> Shape:
+    try:
+        return layer.output_shape(shape)
+    except ValueError as error:
+        raise ValueError(f"layers[{position}]: {error}") from None
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """`name`, or with a suffix _2, _3, … where it is taken."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name}_{count}"
+    taken.add(free)
+    return free
+
+
+def _is_before_relu(layers: Sequence[Layer], position: int) -> bool:
+    """Whether the next activation is a ReLU; pooling, batch norm and the like in between don't matter."""
+    for layer in layers[position + 1 :]:
+        if layer.letter == "Z":
+            return False
+        if layer.is_activation:
+            return isinstance(layer, ReLU)
+    return False

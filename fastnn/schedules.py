@@ -1,0 +1,90 @@
+"""Learning-rate schedules: callables of the step, from 0, that give its learning rate.
+
+Any callable of the step will do as an optimizer's `lr`; these can also be saved with a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import cos, isfinite, pi
+
+from fastnn.layers.base import whole_number
+
+Rate = float | Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """lr · factor^⌊step / every⌋: the rate falls by `factor` after every `every` steps."""
+
+    lr: float
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_rate("lr", self.lr)
+        check_rate("factor", self.factor)
+        whole_number("every", self.every, 1)
+
+    def __call__(self, step: int) -> float:
+        return self.lr * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """From `lr` down to `final` along half a cosine of `steps` steps, and `final` afterwards.
+
+    Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, equation 5.
+    """
+
+    lr: float
+    steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate("lr", self.lr)
+        check_rate("final", self.final)
+        whole_number("steps", self.steps, 1)
+
+    def __call__(self, step: int) -> float:
+        progress = min(step / self.steps, 1.0)
+        return self.final + (self.lr - self.final) * (1 + cos(pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A linear rise over the first `steps` steps to `lr`, a rate or a schedule (which starts at the same step 0).
+
+    Source: Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2.
+    """
+
+    lr: Rate
+    steps: int
+
+    def __post_init__(self) -> None:
+        check_rate_or_schedule("lr", self.lr)
+        whole_number("steps", self.steps, 1)
+
+    def __call__(self, step: int) -> float:
+        return rate_at(self.lr, step) * min((step + 1) / self.steps, 1.0)
+
+
+def rate_at(lr: Rate, step: int) -> float:
+    return lr(step) if callable(lr) else lr
+
+
+def check_rate(name: str, value: float) -> float:
+    """`value`, a finite number from 0 up."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not (isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and at least 0, got {value}")
+    return number
+
+
+def check_rate_or_schedule(name: str, value: Rate) -> None:
+    if not callable(value):
+        check_rate(name, value)

@@ -1,0 +1,302 @@
+# Activations and their gradients. Elementwise kernels divide their elements between the threads, softmax its rows.
+
+from libc.math cimport INFINITY
+
+cdef extern from "vector_math.h" nogil:
+    float exp_f32(float x)
+    double exp_f64(double x)
+    float sigmoid_f32(float x)
+    double sigmoid_f64(double x)
+    float tanh_f32(float x)
+    double tanh_f64(double x)
+    float log_f32(float x)
+    double log_f64(double x)
+    float log1p_f32(float x)
+    double log1p_f64(double x)
+    float log1p_unit_f32(float t)
+    double log1p_unit_f64(double t)
+
+
+cdef inline real exp_of(real x) noexcept nogil:
+    if real is float:
+        return exp_f32(x)
+    else:
+        return exp_f64(x)
+
+
+cdef inline real sigmoid_of(real x) noexcept nogil:
+    if real is float:
+        return sigmoid_f32(x)
+    else:
+        return sigmoid_f64(x)
+
+
+cdef inline real tanh_of(real x) noexcept nogil:
+    if real is float:
+        return tanh_f32(x)
+    else:
+        return tanh_f64(x)
+
+
+cdef inline real log_of(real x) noexcept nogil:
+    if real is float:
+        return log_f32(x)
+    else:
+        return log_f64(x)
+
+
+cdef inline real log1p_of(real x) noexcept nogil:
+    if real is float:
+        return log1p_f32(x)
+    else:
+        return log1p_f64(x)
+
+
+cdef inline real log1p_unit_of(real t) noexcept nogil:
+    """log(1 + t) for 0 ≤ t ≤ 1, faster than log1p_of."""
+    if real is float:
+        return log1p_unit_f32(t)
+    else:
+        return log1p_unit_f64(t)
+
+
+# --- elementwise: x, y, dx, dy (size,) ----------------------------------------------------------------
+
+
+cdef void relu(real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads) noexcept nogil:
+    """y = max(x, 0), NaN where x is. Overwrites y, which may be x."""
+    cdef const real* x = t[0]
+    cdef real* y = t[1]
+    cdef int64_t i, begin, end
+    share(n[0], 64, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        y[i] = 0 if x[i] < 0 else x[i]
+
+
+cdef void relu_backward(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dx = dy · 1[y > 0], y the output of relu. Overwrites dx, which may be dy or y."""
+    cdef const real* dy = t[0]
+    cdef const real* y = t[1]
+    cdef real* dx = t[2]
+    cdef int64_t i, begin, end
+    share(n[0], 64, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        dx[i] = dy[i] if y[i] > 0 else 0
+
+
+cdef void sigmoid(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """y = 1 / (1 + e^−x). Overwrites y, which may be x."""
+    cdef const real* x = t[0]
+    cdef real* y = t[1]
+    cdef int64_t i, begin, end
+    share(n[0], 64, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        y[i] = sigmoid_of(x[i])
+
+
+cdef void sigmoid_backward(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dx = dy y (1 − y), y the output of sigmoid. Overwrites dx, which may be dy or y."""
+    cdef const real* dy = t[0]
+    cdef const real* y = t[1]
+    cdef real* dx = t[2]
+    cdef int64_t i, begin, end
+    share(n[0], 64, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        dx[i] = dy[i] * (y[i] * (1 - y[i]))
+
+
+cdef void tanh(real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads) noexcept nogil:
+    """y = tanh(x). Overwrites y, which may be x."""
+    cdef const real* x = t[0]
+    cdef real* y = t[1]
+    cdef int64_t i, begin, end
+    share(n[0], 64, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        y[i] = tanh_of(x[i])
+
+
+cdef void tanh_backward(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dx = dy (1 − y²), y the output of tanh. Overwrites dx, which may be dy or y."""
+    cdef const real* dy = t[0]
+    cdef const real* y = t[1]
+    cdef real* dx = t[2]
+    cdef int64_t i, begin, end
+    share(n[0], 64, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        dx[i] = dy[i] * (1 - y[i] * y[i])
+
+
+# --- rows: x, y, dx, dy (rows, columns) ---------------------------------------------------------------
+#
+# Most networks have few classes, so most rows are short. Rows are worked on in blocks, so that what is done
+# to every element is one long loop over the block; a row wider than a block is worked on in pieces. Either
+# way a block is a range of adjacent elements, and its copies on the stack stay in L1.
+
+cdef enum:
+    BLOCK = 512  # elements
+
+
+cdef inline int64_t block_rows(int64_t columns) noexcept nogil:
+    """Rows of a block: as many as fit, at least one."""
+    return max(1, BLOCK // max(1, columns))
+
+
+cdef inline real row_max(const real* x, int64_t columns) noexcept nogil:
+    """The maximum of a row, −∞ if it is empty. A NaN may be passed over."""
+    cdef real lanes[16]
+    cdef real top = -INFINITY
+    cdef int64_t j, k, whole = columns - columns % 16
+    if whole:
+        for k in range(16):
+            lanes[k] = x[k]
+        for j in range(16, whole, 16):
+            for k in range(16):
+                lanes[k] = x[j + k] if x[j + k] > lanes[k] else lanes[k]
+        for k in range(16):
+            top = lanes[k] if lanes[k] > top else top
+    for j in range(whole, columns):
+        top = x[j] if x[j] > top else top
+    return top
+
+
+cdef inline real row_sum(const real* x, int64_t columns) noexcept nogil:
+    """Σ of a row. The order of the sum depends on `columns` alone: 16 partial sums, then the last elements."""
+    cdef real lanes[16]
+    cdef real total = 0
+    cdef int64_t j, k, whole = columns - columns % 16
+    if whole:
+        for k in range(16):
+            lanes[k] = x[k]
+        for j in range(16, whole, 16):
+            for k in range(16):
+                lanes[k] += x[j + k]
+        for k in range(16):
+            total += lanes[k]
+    for j in range(whole, columns):
+        total += x[j]
+    return total
+
+
+cdef inline void exp_block(
+    const real* x, const real* top, real* e, int64_t rows, int64_t width
+) noexcept nogil:
+    """e[i, j] = e^(x[i, j] − top[i]), of a block (rows, width)."""
+    cdef int64_t i, j
+    for i in range(rows):
+        for j in range(width):
+            e[i * width + j] = x[i * width + j] - top[i]
+    for i in range(rows * width):
+        e[i] = exp_of(e[i])
+
+
+cdef inline void exp_rows(
+    const real* x, real* top, real* total, real* e, int64_t rows, int64_t columns
+) noexcept nogil:
+    """top[i] = max_j x[i, j] and total[i] = Σ_j e^(x[i, j] − top[i]), of a block's rows.
+
+    e holds the exponentials of the block afterwards, or of the last piece of a row wider than that.
+    """
+    cdef int64_t i, j, width
+    for i in range(rows):
+        top[i] = row_max(x + i * columns, columns)
+        total[i] = 0
+    for j in range(0, columns, BLOCK):
+        width = min(BLOCK, columns - j)
+        exp_block(x + j, top, e, rows, width)
+        for i in range(rows):
+            total[i] += row_sum(e + i * width, width)
+
+
+cdef inline void scale_row(const real* x, real factor, real* y, int64_t columns) noexcept nogil:
+    cdef int64_t j
+    for j in range(columns):
+        y[j] = factor * x[j]
+
+
+cdef void softmax(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """y[i, j] = e^x[i, j] / Σ_j e^x[i, j], the row's maximum taken off x first. Overwrites y, which may be x."""
+    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
+    cdef int64_t i, j, k, count, width, begin, end
+    cdef const real* x
+    cdef real* y
+    cdef real inverse
+    cdef real e[BLOCK]
+    cdef real top[BLOCK]
+    cdef real total[BLOCK]
+    share(rows, 16, thread, threads, &begin, &end)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        x = t[0] + i * columns
+        y = t[1] + i * columns
+        exp_rows(x, top, total, e, count, columns)
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            if width < columns:
+                exp_block(x + j, top, e, count, width)
+            for k in range(count):
+                scale_row(e + k * width, 1 / total[k], y + j + k * width, width)
+
+
+cdef void softmax_backward(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dx[i, j] = y[i, j] (dy[i, j] − Σ_j dy[i, j] y[i, j]), y the output of softmax.
+
+    Overwrites dx, which may be dy or y.
+    """
+    cdef int64_t columns = n[1], i, j, k, width, begin, end
+    cdef const real* dy
+    cdef const real* y
+    cdef real* dx
+    cdef real product[BLOCK]
+    cdef real dot
+    share(n[0], 16, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        dy = t[0] + i * columns
+        y = t[1] + i * columns
+        dx = t[2] + i * columns
+        dot = 0
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            for k in range(width):
+                product[k] = dy[j + k] * y[j + k]
+            dot += row_sum(product, width)
+        for j in range(columns):
+            dx[j] = y[j] * (dy[j] - dot)
+
+
+cdef void log_softmax(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """y[i, j] = x[i, j] − log Σ_j e^x[i, j], the row's maximum taken off x first.
+
+    Overwrites y, which may be x.
+    """
+    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
+    cdef int64_t i, j, k, count, begin, end
+    cdef const real* x
+    cdef real* y
+    cdef real log_total
+    cdef real e[BLOCK]
+    cdef real top[BLOCK]
+    cdef real total[BLOCK]
+    share(rows, 16, thread, threads, &begin, &end)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        x = t[0] + i * columns
+        y = t[1] + i * columns
+        exp_rows(x, top, total, e, count, columns)
+        for k in range(count):
+            log_total = log_of(total[k])
+            for j in range(columns):
+                y[k * columns + j] = x[k * columns + j] - top[k] - log_total

@@ -1,0 +1,66 @@
+# Convolution: thin names over convolution.h.
+
+cdef extern from "convolution.h":
+    # The sizes of a convolution, in the kernel list's order.
+    ctypedef struct convolution:
+        pass
+    void convolve_f32(
+        const convolution* shape, const float* x, const float* weight, const float* bias, float* y,
+        int relu, int64_t thread, int64_t threads,
+    ) noexcept nogil
+    void convolve_f64(
+        const convolution* shape, const double* x, const double* weight, const double* bias, double* y,
+        int relu, int64_t thread, int64_t threads,
+    ) noexcept nogil
+    void convolve_backward_input_f32(
+        const convolution* shape, const float* dy, const float* weight, float* dx,
+        int64_t thread, int64_t threads,
+    ) noexcept nogil
+    void convolve_backward_input_f64(
+        const convolution* shape, const double* dy, const double* weight, double* dx,
+        int64_t thread, int64_t threads,
+    ) noexcept nogil
+    void convolve_backward_weight_f32(
+        const convolution* shape, const float* x, const float* dy, float* dweight, float* dbias,
+        int64_t thread, int64_t threads,
+    ) noexcept nogil
+    void convolve_backward_weight_f64(
+        const convolution* shape, const double* x, const double* dy, double* dweight, double* dbias,
+        int64_t thread, int64_t threads,
+    ) noexcept nogil
+
+
+cdef void conv2d(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """y (n, filters, out_h, out_w) = bias + x (n, c, h, w) * weight (filters, c / groups, r, s); max(y, 0) if relu.
+
+    Overwrites y. A y is one chain of multiply-adds over (channel, u, v) in ascending order from the bias.
+    """
+    cdef const convolution* shape = <const convolution*> n
+    if real is float:
+        convolve_f32(shape, t[0], t[1], t[2], t[3], <int> n[16], thread, threads)
+    else:
+        convolve_f64(shape, t[0], t[1], t[2], t[3], <int> n[16], thread, threads)
+
+
+cdef void conv2d_backward_input(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dx (n, c, h, w) from dy (n, filters, out_h, out_w) and weight (filters, c / groups, r, s). Overwrites dx."""
+    cdef const convolution* shape = <const convolution*> n
+    if real is float:
+        convolve_backward_input_f32(shape, t[0], t[1], t[2], thread, threads)
+    else:
+        convolve_backward_input_f64(shape, t[0], t[1], t[2], thread, threads)
+
+
+cdef void conv2d_backward_weight(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dweight (filters, c / groups, r, s) and, where given, dbias (filters,) = Σ dy. Overwrites both."""
+    cdef const convolution* shape = <const convolution*> n
+    if real is float:
+        convolve_backward_weight_f32(shape, t[0], t[1], t[2], t[3], thread, threads)
+    else:
+        convolve_backward_weight_f64(shape, t[0], t[1], t[2], t[3], thread, threads)

@@ -1,0 +1,82 @@
+# Matrix products straight from Python: for small ones the call costs more than the arithmetic.
+
+
+cdef inline bint is_matrix(object array, int dtype):
+    """Whether `array` is an ndarray of two axes and this dtype, contiguous in either order."""
+    return (
+        cnp.PyArray_CheckExact(array)
+        and cnp.PyArray_NDIM(<cnp.ndarray> array) == 2
+        and cnp.PyArray_TYPE(<cnp.ndarray> array) == dtype
+        and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray> array)
+        and (
+            cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray> array)
+            or cnp.PyArray_IS_F_CONTIGUOUS(<cnp.ndarray> array)
+        )
+    )
+
+
+cdef inline bint overlap(cnp.ndarray x, cnp.ndarray y):
+    cdef char* x_data = <char*> cnp.PyArray_DATA(x)
+    cdef char* y_data = <char*> cnp.PyArray_DATA(y)
+    return x_data < y_data + cnp.PyArray_NBYTES(y) and y_data < x_data + cnp.PyArray_NBYTES(x)
+
+
+def matmul_direct(a, b, bint transpose_a, bint transpose_b, out):
+    """Return a b (either transposed), in `out` where given.
+
+    Returns None, and does nothing, unless a, b and out are contiguous matrices of one dtype whose shapes
+    agree and out overlaps neither: then the checked path says what is wrong, or makes copies.
+    """
+    cdef int dtype
+    cdef cnp.ndarray left, right, result
+    cdef int64_t m, n, k, k_b, a_row, a_column, b_row, b_column
+    cdef cnp.npy_intp shape[2]
+    cdef Op op
+    if not cnp.PyArray_CheckExact(a):
+        return None
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray> a)
+    if not (dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE):
+        return None
+    if not (is_matrix(a, dtype) and is_matrix(b, dtype)):
+        return None
+    left, right = <cnp.ndarray> a, <cnp.ndarray> b
+    m, k = cnp.PyArray_DIMS(left)[0], cnp.PyArray_DIMS(left)[1]
+    a_row, a_column = (k, 1) if cnp.PyArray_IS_C_CONTIGUOUS(left) else (1, m)
+    if transpose_a:
+        m, k, a_row, a_column = k, m, a_column, a_row
+    k_b, n = cnp.PyArray_DIMS(right)[0], cnp.PyArray_DIMS(right)[1]
+    b_row, b_column = (n, 1) if cnp.PyArray_IS_C_CONTIGUOUS(right) else (1, k_b)
+    if transpose_b:
+        k_b, n, b_row, b_column = n, k_b, b_column, b_row
+    if k != k_b:
+        return None
+    if out is None:
+        shape[0], shape[1] = m, n
+        result = cnp.PyArray_EMPTY(2, shape, dtype, 0)
+    else:
+        if not is_matrix(out, dtype):
+            return None
+        result = <cnp.ndarray> out
+        if not (
+            cnp.PyArray_ISCARRAY(result)
+            and cnp.PyArray_DIMS(result)[0] == m
+            and cnp.PyArray_DIMS(result)[1] == n
+            and not overlap(result, left)
+            and not overlap(result, right)
+        ):
+            return None
+    op.kernel = <kernel_function> (
+        <void*> matmul[float] if dtype == cnp.NPY_FLOAT else <void*> matmul[double]
+    )
+    op.t[0], op.t[1], op.t[2] = (
+        cnp.PyArray_DATA(left), cnp.PyArray_DATA(right), cnp.PyArray_DATA(result)
+    )
+    op.n[0], op.n[1], op.n[2], op.n[3], op.n[4], op.n[5], op.n[6] = (
+        m, n, k, a_row, a_column, b_row, b_column
+    )
+    if m * n * k < RELEASE_MIN_COST:
+        op.kernel(op.t, op.n, op.s, 0, 1)
+    else:
+        with nogil:
+            team_run(op_body, &op, team_size(m * n * k))
+    return result

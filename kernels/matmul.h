@@ -1,0 +1,33 @@
+/* Matrix product c = a b, for float (…_f32) and double (…_f64), from the one body in matmul_body.h.
+
+   Every element of c is one chain of multiply-adds over k in ascending order, begun at the bias or at zero.
+   Blocks of k continue the chain from c, and threads and tiles only divide c. So an element has the same
+   bits whatever the tile, the block, the number of threads or the other rows of its batch. */
+#ifndef FASTNN_MATMUL_H
+#define FASTNN_MATMUL_H
+
+#include "arena.h"
+#include "simd.h"
+
+/* Blocks of the packed b: KC x NC. A panel of b (KC x 2 vectors) with the rows of a that meet it stays in
+   L1, the whole block in half of a 1 MiB L2: 256 · 512 · 4 bytes = 512 KiB. */
+#define BLOCK_K 256
+#define BLOCK_N_BYTES 2048
+/* Below this many rows, b is read from where it lies: packing costs a write and a read of b, which only
+   several tiles of rows pay back. */
+#define PACK_MIN_ROWS (3 * TILE_ROWS)
+/* A product whose b has at most these bytes is read in place too: it lies in L1. */
+#define PACK_MIN_BYTES 8192
+
+#define REAL float
+#define NAME(name) name##_f32
+#include "matmul_body.h"
+#undef REAL
+#undef NAME
+#define REAL double
+#define NAME(name) name##_f64
+#include "matmul_body.h"
+#undef REAL
+#undef NAME
+
+#endif

@@ -1,0 +1,285 @@
+/* The matrix product for one dtype: REAL and NAME are set by matmul.h, which includes this file twice. */
+
+#define VECTOR NAME(vector)
+#define MASK NAME(mask)
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+#define TILE_COLUMNS (2 * LANES)
+
+/* One product: c (m, n) = relu?(start + a (m, k) b (k, n)) · 1[mask > 0]?, strides in elements.
+   `start` is what the sums begin from: the bias (start_row = 0), c itself (start_row = c_row) or NULL.
+   c may alias none of the others, but for start == c. */
+typedef struct {
+    int64_t m, n, k;
+    const REAL *a;
+    int64_t a_row, a_column;
+    const REAL *b;
+    int64_t b_row, b_column;
+    REAL *c;
+    int64_t c_row;
+    const REAL *start;
+    int64_t start_row;
+    const REAL *mask;
+    int64_t mask_row;
+    int relu;
+} NAME(product);
+
+/* The register tile: `rows` x `vectors` accumulators. The three counts are constants at every call, so each
+   call becomes its own unrolled loop; with `partial` the last vector has only `tail` columns.
+   b's columns must be adjacent (b_column == 1). */
+FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int partial, int tail,
+                              const NAME(product) * p) {
+    VECTOR sum[TILE_ROWS][8];
+#define LAST(j) (partial && (j) == vectors - 1)
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+        for (int j = 0; j < vectors; j++) {
+            if (!p->start) sum[i][j] = (VECTOR){0};
+            else {
+                const REAL *at = p->start + i * p->start_row + j * LANES;
+                sum[i][j] = LAST(j) ? NAME(load_partial)(at, tail) : NAME(load)(at);
+            }
+        }
+    const REAL *a = p->a, *b = p->b;
+    const int64_t a_row = p->a_row, a_column = p->a_column, b_row = p->b_row;
+    for (int64_t k = p->k; k > 0; k--) {
+        VECTOR b_k[8];
+#pragma GCC unroll 16
+        for (int j = 0; j < vectors; j++)
+            b_k[j] = LAST(j) ? NAME(load_partial)(b + j * LANES, tail) : NAME(load)(b + j * LANES);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            const REAL a_ik = a[i * a_row];
+#pragma GCC unroll 16
+            for (int j = 0; j < vectors; j++) sum[i][j] += a_ik * b_k[j];
+        }
+        a += a_column;
+        b += b_row;
+    }
+    if (p->relu)
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+            for (int j = 0; j < vectors; j++) /* a NaN stays */
+                sum[i][j] = (VECTOR)((MASK)sum[i][j] & ~(sum[i][j] < (VECTOR){0}));
+    if (p->mask)
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+            for (int j = 0; j < vectors; j++) {
+                const REAL *at = p->mask + i * p->mask_row + j * LANES;
+                const VECTOR mask = LAST(j) ? NAME(load_partial)(at, tail) : NAME(load)(at);
+                sum[i][j] = (VECTOR)((MASK)sum[i][j] & (mask > (VECTOR){0}));
+            }
+    REAL *c = p->c;
+    const int64_t c_row = p->c_row;
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+        for (int j = 0; j < vectors; j++) {
+            REAL *to = c + i * c_row + j * LANES;
+            if (LAST(j)) NAME(store_partial)(to, sum[i][j], tail);
+            else NAME(store)(to, sum[i][j]);
+        }
+#undef LAST
+}
+
+/* A tile of 1 to TILE_ROWS rows. */
+#define FASTNN_TILE_CASE(rows)                                                                               \
+    case rows:                                                                                               \
+        NAME(tile)(rows, vectors, partial, tail, p);                                                         \
+        break;
+FASTNN_INLINE void NAME(tile_rows)(int rows, const int vectors, const int partial, int tail,
+                                   const NAME(product) * p) {
+    switch (rows) {
+        FASTNN_TILE_CASE(1)
+        FASTNN_TILE_CASE(2)
+        FASTNN_TILE_CASE(3)
+        FASTNN_TILE_CASE(4)
+#if TILE_ROWS >= 6
+        FASTNN_TILE_CASE(5)
+        FASTNN_TILE_CASE(6)
+#endif
+#if TILE_ROWS >= 8
+        FASTNN_TILE_CASE(7)
+        FASTNN_TILE_CASE(8)
+#endif
+    }
+}
+#undef FASTNN_TILE_CASE
+
+/* A tile of any width up to TILE_COLUMNS. */
+static void NAME(tile_any)(int rows, int columns, const NAME(product) * p) {
+    if (columns == TILE_COLUMNS) NAME(tile_rows)(rows, 2, 0, 0, p);
+    else if (columns > LANES) NAME(tile_rows)(rows, 2, 1, columns - LANES, p);
+    else if (columns == LANES) NAME(tile_rows)(rows, 1, 0, 0, p);
+    else NAME(tile_rows)(rows, 1, 1, columns, p);
+}
+
+static inline int64_t NAME(smaller)(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* The part of p at row i and column j. */
+FASTNN_INLINE void NAME(move)(NAME(product) * part, const NAME(product) * p, int64_t i, int64_t j) {
+    part->a = p->a + i * p->a_row;
+    part->c = p->c + i * p->c_row + j;
+    if (p->start) part->start = p->start + i * p->start_row + j;
+    if (p->mask) part->mask = p->mask + i * p->mask_row + j;
+}
+
+/* b read where it lies: all of k in one pass, panel after panel. One or two rows take wide panels, to read
+   b's rows in long runs and to have enough independent sums. */
+static void NAME(multiply_in_place)(const NAME(product) * p) {
+    NAME(product) part = *p;
+    int64_t j = 0;
+    if (p->m <= 2)
+        for (; j + 4 * TILE_COLUMNS <= p->n; j += 4 * TILE_COLUMNS) {
+            NAME(move)(&part, p, 0, j);
+            part.b = p->b + j;
+            if (p->m == 1) NAME(tile)(1, 8, 0, 0, &part);
+            else NAME(tile)(2, 8, 0, 0, &part);
+        }
+    for (; j < p->n; j += TILE_COLUMNS) {
+        part.b = p->b + j;
+        const int columns = (int)NAME(smaller)(TILE_COLUMNS, p->n - j);
+        for (int64_t i = 0; i < p->m; i += TILE_ROWS) {
+            NAME(move)(&part, p, i, j);
+            NAME(tile_any)((int)NAME(smaller)(TILE_ROWS, p->m - i), columns, &part);
+        }
+    }
+}
+
+/* A square of LANES x LANES, transposed in registers: log2(LANES) rounds that swap blocks of 1, 2, 4, … */
+FASTNN_INLINE void NAME(transpose)(const REAL *from, int64_t from_row, REAL *to, int64_t to_row) {
+    VECTOR v[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) v[i] = NAME(load)(from + i * from_row);
+#pragma GCC unroll 4
+    for (int step = 1; step < LANES; step *= 2) {
+        MASK low, high;
+#pragma GCC unroll 16
+        for (int lane = 0; lane < LANES; lane++) {
+            low[lane] = lane & step ? LANES + lane - step : lane;
+            high[lane] = lane & step ? LANES + lane : lane + step;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            if (!(i & step)) {
+                const VECTOR upper = v[i], lower = v[i + step];
+                v[i] = __builtin_shuffle(upper, lower, low);
+                v[i + step] = __builtin_shuffle(upper, lower, high);
+            }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) NAME(store)(to + i * to_row, v[i]);
+}
+
+/* Pack a block of b (k, columns <= TILE_COLUMNS) as a panel (k, TILE_COLUMNS), zeros beyond its columns. */
+static void NAME(pack_panel)(int64_t k, int columns, const REAL *b, int64_t b_row, int64_t b_column,
+                             REAL *panel) {
+    if (b_column == 1) {
+        if (columns == TILE_COLUMNS)
+            for (int64_t p = 0; p < k; p++) {
+                NAME(store)(panel + p * TILE_COLUMNS, NAME(load)(b + p * b_row));
+                NAME(store)(panel + p * TILE_COLUMNS + LANES, NAME(load)(b + p * b_row + LANES));
+            }
+        else
+            for (int64_t p = 0; p < k; p++) {
+                for (int j = 0; j < columns; j++) panel[p * TILE_COLUMNS + j] = b[p * b_row + j];
+                for (int j = columns; j < TILE_COLUMNS; j++) panel[p * TILE_COLUMNS + j] = 0;
+            }
+        return;
+    }
+    for (int half = 0; half < TILE_COLUMNS; half += LANES) {
+        const int width = columns - half;
+        int64_t p = 0;
+        if (width >= LANES && b_row == 1)
+            for (; p + LANES <= k; p += LANES)
+                NAME(transpose)(b + half * b_column + p, b_column, panel + p * TILE_COLUMNS + half,
+                                TILE_COLUMNS);
+        for (; p < k; p++)
+            for (int j = 0; j < LANES; j++)
+                panel[p * TILE_COLUMNS + half + j] = j < width ? b[p * b_row + (half + j) * b_column] : 0;
+    }
+}
+
+/* b packed block by block, so that the tile reads it in one run however far apart its rows lie. */
+static void NAME(multiply_packed)(const NAME(product) * p) {
+    const int64_t block_n = BLOCK_N_BYTES / (int64_t)sizeof(REAL);
+    const int64_t block_columns = NAME(smaller)(block_n, (p->n + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS);
+    const int64_t block_k = NAME(smaller)(BLOCK_K, p->k);
+    REAL *packed = arena((size_t)(block_columns * block_k) * sizeof(REAL));
+    for (int64_t j0 = 0; j0 < p->n; j0 += block_n) {
+        const int64_t n = NAME(smaller)(block_n, p->n - j0);
+        for (int64_t k0 = 0; k0 < p->k; k0 += BLOCK_K) {
+            const int64_t k = NAME(smaller)(BLOCK_K, p->k - k0);
+            for (int64_t j = 0; j < n; j += TILE_COLUMNS)
+                NAME(pack_panel)(k, (int)NAME(smaller)(TILE_COLUMNS, n - j),
+                                 p->b + k0 * p->b_row + (j0 + j) * p->b_column, p->b_row, p->b_column,
+                                 packed + j * k);
+            /* The blocks between the first and the last continue from c and leave the epilogue alone. */
+            NAME(product) block = *p, part;
+            block.k = k;
+            block.a = p->a + k0 * p->a_column;
+            block.b_row = TILE_COLUMNS;
+            if (k0 > 0) {
+                block.start = p->c;
+                block.start_row = p->c_row;
+            }
+            if (k0 + k < p->k) {
+                block.relu = 0;
+                block.mask = NULL;
+            }
+            part = block;
+            for (int64_t i = 0; i < p->m; i += TILE_ROWS) {
+                const int rows = (int)NAME(smaller)(TILE_ROWS, p->m - i);
+                for (int64_t j = 0; j < n; j += TILE_COLUMNS) {
+                    NAME(move)(&part, &block, i, j0 + j);
+                    part.b = packed + j * k;
+                    NAME(tile_any)(rows, (int)NAME(smaller)(TILE_COLUMNS, n - j), &part);
+                }
+            }
+        }
+    }
+}
+
+/* Share number `thread` of the product: whole tiles of rows or of columns, whichever there are more of. */
+static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t threads) {
+    NAME(product) p = *whole;
+    if (threads > 1) {
+        const int64_t row_tiles = (p.m + TILE_ROWS - 1) / TILE_ROWS;
+        const int64_t column_tiles = (p.n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+        int64_t i = 0, j = 0;
+        if (column_tiles >= 2 * threads || column_tiles > row_tiles) {
+            j = column_tiles * thread / threads * TILE_COLUMNS;
+            p.n = NAME(smaller)(p.n, column_tiles * (thread + 1) / threads * TILE_COLUMNS) - j;
+        } else {
+            i = row_tiles * thread / threads * TILE_ROWS;
+            p.m = NAME(smaller)(p.m, row_tiles * (thread + 1) / threads * TILE_ROWS) - i;
+        }
+        if (p.m <= 0 || p.n <= 0) return;
+        NAME(move)(&p, whole, i, j);
+        p.b = whole->b + j * p.b_column;
+    }
+    const int in_place = p.b_column == 1 && (p.m < PACK_MIN_ROWS || p.k * p.n * (int64_t)sizeof(REAL) <= PACK_MIN_BYTES);
+    if (in_place || p.k == 0) NAME(multiply_in_place)(&p);
+    else NAME(multiply_packed)(&p);
+}
+
+/* c (m, n) = relu?(bias + a (m, k) b (k, n)) · 1[mask > 0]?: c, bias (n,) and mask (m, n) contiguous. */
+static void NAME(matmul)(int64_t m, int64_t n, int64_t k, const REAL *a, int64_t a_row, int64_t a_column,
+                         const REAL *b, int64_t b_row, int64_t b_column, REAL *c, const REAL *bias,
+                         const REAL *mask, int relu, int64_t thread, int64_t threads) {
+    const NAME(product) p = {.m = m, .n = n, .k = k,
+                             .a = a, .a_row = a_row, .a_column = a_column,
+                             .b = b, .b_row = b_row, .b_column = b_column,
+                             .c = c, .c_row = n,
+                             .start = bias, .start_row = 0,
+                             .mask = mask, .mask_row = n,
+                             .relu = relu};
+    NAME(multiply)(&p, thread, threads);
+}
+
+#undef VECTOR
+#undef MASK
+#undef LANES
+#undef TILE_COLUMNS

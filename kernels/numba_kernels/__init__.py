@@ -1,0 +1,11 @@
+"""The Numba backend: the kernels of the kernel list as C functions that Numba compiles, when first asked for.
+
+Imported only when asked for. `kernel_names` and `kernel_address` are all that the executor needs.
+"""
+
+from . import (
+    activations,
+)
+from .registry import kernel_address, kernel_names
+
+__all__ = ["kernel_address", "kernel_names"]

@@ -1,0 +1,117 @@
+"""Pointers, scratch memory and the division of work: what every kernel starts from.
+
+An operand is a plain pointer, indexed like an array: `x = t[0]`, then `x[i]`. No bounds, no wraparound, no
+reference counts stand between a loop and LLVM's vectorizer.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+# A function that kernels call: compiled into its caller, dividing as IEEE does.
+helper = njit(error_model="numpy")
+# The same, for the few lines inside a loop: always expanded in place, else the loop would not be vectorized.
+inlined = njit(error_model="numpy", forceinline=True)
+
+
+@helper
+def share(count, grain, thread, threads):
+    """(begin, end): the range of `count` outputs of `thread` of `threads`, cut at multiples of `grain`."""
+    grains = (count + grain - 1) // grain
+    begin = grains * thread // threads * grain
+    end = min(count, grains * (thread + 1) // threads * grain)
+    return begin, end
+
+
+@intrinsic
+def is_null(typingctx, pointer):
+    """Whether an optional operand is absent."""
+
+    def codegen(context, builder, signature, args):
+        return cgutils.is_null(builder, args[0])
+
+    return types.boolean(pointer), codegen
+
+
+@intrinsic
+def null(typingctx, pointer):
+    """An absent operand of `pointer`'s type."""
+
+    def codegen(context, builder, signature, args):
+        return cgutils.get_null_value(args[0].type)
+
+    return pointer(pointer), codegen
+
+
+@intrinsic
+def same(typingctx, a, b):
+    """Whether two pointers are equal: the operation is done in place."""
+
+    def codegen(context, builder, signature, args):
+        return builder.icmp_unsigned("==", *args)
+
+    return types.boolean(a, b), codegen
+
+
+@intrinsic
+def offset(typingctx, pointer, count):
+    """The pointer to element `count`."""
+
+    def codegen(context, builder, signature, args):
+        count_64 = context.cast(builder, args[1], signature.args[1], types.int64)
+        return builder.gep(args[0], [count_64])
+
+    return pointer(pointer, count), codegen
+
+
+def _cast_to(dtype: types.Type):
+    @intrinsic
+    def cast(typingctx, pointer):
+        def codegen(context, builder, signature, args):
+            return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(dtype)(pointer), codegen
+
+    return cast
+
+
+# Operands of another dtype than the kernel's.
+as_int64 = _cast_to(types.int64)
+as_float64 = _cast_to(types.float64)
+
+
+def _stack_of(dtype: types.Type | None):
+    @intrinsic(prefer_literal=True)
+    def stack(typingctx, pointer, count):
+        result = types.CPointer(dtype or pointer.dtype)
+        if not isinstance(count, types.IntegerLiteral):
+            return None
+
+        def codegen(context, builder, signature, args):
+            element = context.get_data_type(result.dtype)
+            block = cgutils.alloca_once(builder, ir.ArrayType(element, count.literal_value))
+            block.align = 64
+            return builder.bitcast(block, context.get_value_type(result))
+
+        return result(pointer, count), codegen
+
+    return stack
+
+
+# Uninitialized scratch of `count` (a constant) elements that lasts until the function returns: of the dtype
+# that `pointer` points to, or of float64.
+stack = _stack_of(None)
+stack_float64 = _stack_of(types.float64)
+
+
+@intrinsic
+def like(typingctx, x, value):
+    """`value` in the dtype of the number `x`: Python's constants are float64 and would drag float32 along."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[1], signature.args[1], signature.return_type)
+
+    return x(x, value), codegen

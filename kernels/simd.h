@@ -1,0 +1,99 @@
+/* Vectors of the instruction set that this file is compiled for: the one place that names instruction sets.
+
+   Everything else is written with GCC's vector extensions over these types, so it builds for any processor.
+   VECTOR_BYTES is the width of a register; TILE_ROWS is the height of matmul's register tile, chosen so that
+   the tile (TILE_ROWS x 2 accumulators), two vectors of b and one of a fill the registers but don't spill. */
+#ifndef FASTNN_SIMD_H
+#define FASTNN_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) /* 32 registers */
+#define VECTOR_BYTES 64
+#define TILE_ROWS 8
+#elif defined(__AVX2__) /* 16 registers */
+#define VECTOR_BYTES 32
+#define TILE_ROWS 6
+#else /* 16 registers (x86-64), no fused multiply-add; 32 on aarch64 */
+#define VECTOR_BYTES 16
+#define TILE_ROWS 4
+#endif
+
+#define FASTNN_INLINE static inline __attribute__((always_inline))
+
+typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));
+typedef double vector_f64 __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t mask_f32 __attribute__((vector_size(VECTOR_BYTES)));
+typedef int64_t mask_f64 __attribute__((vector_size(VECTOR_BYTES)));
+
+/* Full loads and stores, at any address. */
+FASTNN_INLINE vector_f32 load_f32(const float *p) {
+    vector_f32 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+FASTNN_INLINE vector_f64 load_f64(const double *p) {
+    vector_f64 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+FASTNN_INLINE void store_f32(float *p, vector_f32 v) { memcpy(p, &v, sizeof v); }
+FASTNN_INLINE void store_f64(double *p, vector_f64 v) { memcpy(p, &v, sizeof v); }
+
+/* Partial loads (the other lanes are zero) and stores of the first `count` lanes: they touch no memory
+   beyond those lanes. */
+#if defined(__AVX512F__)
+#include <immintrin.h>
+FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
+    return (vector_f32)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+}
+FASTNN_INLINE vector_f64 load_partial_f64(const double *p, int count) {
+    return (vector_f64)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+}
+FASTNN_INLINE void store_partial_f32(float *p, vector_f32 v, int count) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+}
+FASTNN_INLINE void store_partial_f64(double *p, vector_f64 v, int count) {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << count) - 1), (__m512d)v);
+}
+#elif defined(__AVX2__)
+#include <immintrin.h>
+FASTNN_INLINE __m256i first_lanes_f32(int count) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+FASTNN_INLINE __m256i first_lanes_f64(int count) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
+    return (vector_f32)_mm256_maskload_ps(p, first_lanes_f32(count));
+}
+FASTNN_INLINE vector_f64 load_partial_f64(const double *p, int count) {
+    return (vector_f64)_mm256_maskload_pd(p, first_lanes_f64(count));
+}
+FASTNN_INLINE void store_partial_f32(float *p, vector_f32 v, int count) {
+    _mm256_maskstore_ps(p, first_lanes_f32(count), (__m256)v);
+}
+FASTNN_INLINE void store_partial_f64(double *p, vector_f64 v, int count) {
+    _mm256_maskstore_pd(p, first_lanes_f64(count), (__m256d)v);
+}
+#else
+FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
+    vector_f32 v = {0};
+    for (int lane = 0; lane < count; lane++) v[lane] = p[lane];
+    return v;
+}
+FASTNN_INLINE vector_f64 load_partial_f64(const double *p, int count) {
+    vector_f64 v = {0};
+    for (int lane = 0; lane < count; lane++) v[lane] = p[lane];
+    return v;
+}
+FASTNN_INLINE void store_partial_f32(float *p, vector_f32 v, int count) {
+    for (int lane = 0; lane < count; lane++) p[lane] = v[lane];
+}
+FASTNN_INLINE void store_partial_f64(double *p, vector_f64 v, int count) {
+    for (int lane = 0; lane < count; lane++) p[lane] = v[lane];
+}
+#endif
+
+#endif

@@ -1,0 +1,83 @@
+/* The functions of vector_math.h for one dtype, which vector_math.h describes before it includes this file. */
+
+VECTOR_MATH BITS NAME(to_bits)(REAL x) {
+    BITS bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+VECTOR_MATH REAL NAME(from_bits)(BITS bits) {
+    REAL x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* e^x = 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
+VECTOR_MATH REAL NAME(exp)(REAL x) {
+    x = x < EXP_MIN ? EXP_MIN : x;
+    x = x > EXP_MAX ? EXP_MAX : x;
+    REAL rounded = x * (REAL)1.4426950408889634 + ROUND;
+    REAL n = rounded - ROUND;
+    REAL r = x - n * LN2_HIGH - n * LN2_LOW;
+    REAL e_r = 1 + (r + r * r * NAME(exp_polynomial)(r));
+    /* 2^n may lie outside the normal numbers though e^x doesn't, so it is multiplied in as two halves; the
+       first product is exact. exponent = n + 2 BIAS > 0, so the halves need no signed shift. */
+    BITS exponent = NAME(to_bits)(rounded) - NAME(to_bits)(ROUND) + 2 * BIAS;
+    BITS half = exponent >> 1;
+    return e_r * NAME(from_bits)(half << MANTISSA_BITS) *
+           NAME(from_bits)((exponent - half) << MANTISSA_BITS);
+}
+
+/* 1 / (1 + e^−x), as e^x / (1 + e^x) for negative x: the exponential never overflows. */
+VECTOR_MATH REAL NAME(sigmoid)(REAL x) {
+    REAL e = NAME(exp)(x < 0 ? x : -x);
+    return (x < 0 ? e : 1) / (1 + e);
+}
+
+/* An odd polynomial near zero, 1 − 2 / (e^2|x| + 1) with the sign of x elsewhere. */
+VECTOR_MATH REAL NAME(tanh)(REAL x) {
+    REAL a = x < 0 ? -x : x;
+    REAL z = a * a;
+    REAL near = a + a * (z * NAME(tanh_polynomial)(z));
+    REAL e = NAME(exp)(-2 * a);
+    REAL far = 1 - 2 * e / (1 + e);
+    REAL y = a < (REAL)0.625 ? near : far;
+    return NAME(from_bits)(NAME(to_bits)(y) | (NAME(to_bits)(x) & NAME(to_bits)((REAL)-0.0)));
+}
+
+/* log(1 + f) for √½ − 1 ≤ f ≤ √2 − 1. */
+VECTOR_MATH REAL NAME(log_near_one)(REAL f) {
+    REAL square = f * f;
+    return f - (REAL)0.5 * square + f * square * NAME(log_polynomial)(f);
+}
+
+/* log(1 + t) for 0 ≤ t ≤ 1, with small relative error near 0 too; as log(2) + log((1 + t) / 2) for large t. */
+VECTOR_MATH REAL NAME(log1p_unit)(REAL t) {
+    int large = t > (REAL)0.41421356237309503;
+    REAL near = NAME(log_near_one)(large ? (REAL)0.5 * (t - 1) : t);
+    return near + (large ? (REAL)0.6931471805599453 : 0);
+}
+
+/* The natural logarithm. x = 2^n (1 + f) with √½ ≤ 1 + f < √2: n and f come from the bits of x. */
+VECTOR_MATH REAL NAME(log)(REAL x) {
+    int subnormal = x < SMALLEST_NORMAL;
+    REAL normal = subnormal ? x * ((BITS)1 << MANTISSA_BITS) : x;
+    BITS low = NAME(to_bits)((REAL)0.7071067811865476);
+    BITS bits = NAME(to_bits)(normal) - low + NAME(to_bits)(1);
+    BITS mantissa = bits & (((BITS)1 << MANTISSA_BITS) - 1);
+    REAL f = NAME(from_bits)(mantissa + low) - 1;
+    /* The number bits >> MANTISSA_BITS as a REAL, without an integer conversion: AVX2 has none of 64 bits. */
+    REAL whole = (REAL)((BITS)1 << MANTISSA_BITS);
+    REAL n = NAME(from_bits)((bits >> MANTISSA_BITS) | NAME(to_bits)(whole)) - (whole + BIAS);
+    n = subnormal ? n - MANTISSA_BITS : n;
+    REAL y = NAME(log_near_one)(f) + n * LN2_LOW + n * LN2_HIGH;
+    y = x > 0 ? y : (x == 0 ? -(REAL)INFINITY : (REAL)NAN);
+    return x > LARGEST ? x : y;
+}
+
+/* log(1 + x), corrected for what 1 + x rounds away. */
+VECTOR_MATH REAL NAME(log1p)(REAL x) {
+    REAL sum = 1 + x;
+    REAL lost = x - (sum - 1);
+    return NAME(log)(sum) + (sum > 0 ? lost / sum : 0);
+}
