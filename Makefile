@@ -5,42 +5,44 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
-# What an installation depends on. It is editable, so the Python files of fastnn/ are used as they stand.
-SOURCES := setup.py pyproject.toml $(shell find kernels -name '*.py[xd]' -o -name '*.pxi' -o -name '*.h')
+# What an installation depends on: it is editable, so other Python files are used as they stand.
+SOURCES := setup.py pyproject.toml $(wildcard kernels/*.pyx kernels/*.pxi kernels/*.h)
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test lint build bench clean
 
-help:  ## this list
+help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
-demo: $(STAMPS)/demo  ## train the demonstration's networks, write pictures/
+demo: $(STAMPS)/demo  ## train the demonstration's networks, draw pictures of them
 	$(BIN)/fastnn demo
 
-test: $(STAMPS)/test  ## run the tests (ARGS="-k matmul": some of them)
+test: $(STAMPS)/test  ## run the tests (some of them: make test ARGS="-k matmul")
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMPS)/lint  ## ruff and mypy
+lint: $(STAMPS)/lint  ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-build: $(STAMPS)/lint  ## compile the kernels in place
+build: | $(STAMPS)  ## compile the kernels
+	$(BIN)/pip install --quiet --editable .
 
-bench: $(STAMPS)/bench  ## time fastnn against NumPy and whatever else is installed
+bench: $(STAMPS)/bench  ## time fastnn against NumPy and others (some: make bench ARGS="matmul")
 	$(BIN)/python -m bench $(ARGS)
 
-clean:  ## remove all that make made
+clean:  ## remove all that make has made
 	rm -rf $(VENV) build dist pictures *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f kernels/*.c kernels/*.so
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f kernels/*.so
+	find fastnn kernels tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One stamp an extra: installed, together with the compiled kernels, from these sources.
+# One stamp for each extra: fastnn is installed with it, its kernels compiled from the sources as they are.
 $(STAMPS)/%: $(SOURCES) | $(STAMPS)
 	$(BIN)/pip install --quiet --editable '.[$*]'
-	touch $@
+	@touch $@
 
 $(STAMPS):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "fastnn needs Python >= 3.10: make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit("fastnn needs Python >= 3.10: make PYTHON=..." if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	mkdir $(STAMPS)
+	@mkdir -p $(STAMPS)

@@ -26,7 +26,9 @@ def _parser() -> argparse.ArgumentParser:
         help="train the demonstration's networks, compare with PyTorch where it is installed, draw pictures",
         epilog="The environment variable FASTNN_DATA names the folder of Fashion-MNIST's IDX files.",
     )
-    demo.add_argument("--output", type=Path, default=Path("pictures"), help="folder of the pictures (./pictures)")
+    demo.add_argument(
+        "--output", type=Path, default=Path("pictures"), help="folder of the pictures (./pictures)"
+    )
     demo.add_argument("--seed", type=int, default=0, help="of the first weights and the shuffling (0)")
     return parser
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -81,14 +82,20 @@ def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     puts them. Raises FileNotFoundError where one is missing and ValueError where one is damaged.
     """
     place = Path(folder or os.environ.get("FASTNN_DATA") or FASHION_MNIST_FOLDER)
-    parts = []
-    for prefix in ("train", "t10k"):
-        images = _read_idx(place / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
-        labels = _read_idx(place / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
-        if len(images) != len(labels):
-            raise ValueError(f"{place}: {len(images)} {prefix} images but {len(labels)} labels")
-        parts += [np.multiply(images[:, np.newaxis], 1 / 255, dtype=np.float32), labels.astype(np.int64)]
-    return Dataset("Fashion-MNIST", *parts, FASHION_MNIST_CLASSES)
+    return Dataset(
+        "Fashion-MNIST",
+        *_fashion_mnist_part(place, "train"),
+        *_fashion_mnist_part(place, "t10k"),
+        FASHION_MNIST_CLASSES,
+    )
+
+
+def _fashion_mnist_part(folder: Path, prefix: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    images = _read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
+    labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
+    if len(images) != len(labels):
+        raise ValueError(f"{folder} has {len(images)} {prefix} images but {len(labels)} {prefix} labels")
+    return np.multiply(images[:, np.newaxis], 1 / 255, dtype=np.float32), labels.astype(np.int64)
 
 
 def _scikit_learn_datasets() -> ModuleType:
@@ -119,7 +126,7 @@ def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         )
     try:
         content = gzip.decompress(path.read_bytes())
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes((0, 0, _IDX_UINT8, dimensions)):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from fastnn.ops import Tensor
-from fastnn.schedules import Rate, check_rate, check_rate_or_schedule, rate_at
+from fastnn.schedules import Rate, UnsavedSchedule, check_rate, check_rate_or_schedule
 
 Emit = Callable[..., None]
 
@@ -34,9 +35,14 @@ class Optimizer:
         """Emit the update of theta, and of the state, from the gradient."""
         raise NotImplementedError
 
-    def same_update(self, other: Optimizer | None) -> bool:
-        """Whether `other` does the same with the same rates, whatever these are."""
-        return other is not None and type(self) is type(other) and replace(other, lr=self.lr) == self
+    def continues(self, previous: Optimizer | None) -> bool:
+        """Whether a network last trained with `previous` goes on: the two are equal.
+
+        A schedule that couldn't be saved with the network is taken to be this one's.
+        """
+        if previous is not None and isinstance(previous.lr, UnsavedSchedule):
+            previous = replace(previous, lr=self.lr)
+        return self == previous
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class Adam(Optimizer):
     eps: float = 1e-8
     weight_decay: float = 0.0
 
+    decoupled: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         check_rate_or_schedule("lr", self.lr)
         _check_fraction("beta1", self.beta1)
@@ -97,7 +105,7 @@ class Adam(Optimizer):
 
     def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *state: Tensor) -> None:
         betas = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
-        numbers = {**betas, "weight_decay": self.weight_decay, "decoupled": isinstance(self, AdamW)}
+        numbers = {**betas, "weight_decay": self.weight_decay, "decoupled": self.decoupled}
         emit("adam", [gradient, step], [theta, *state], size=theta.size, **numbers)
 
 
@@ -110,6 +118,11 @@ class AdamW(Adam):
     """
 
     weight_decay: float = 1e-2
+
+    decoupled: ClassVar[bool] = True
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {each.__name__: each for each in (SGD, Adam, AdamW)}
 
 
 def check_optimizer(optimizer: Optimizer) -> Optimizer:

@@ -22,7 +22,7 @@ class PlacedLayer:
     input_shape: Shape
     output_shape: Shape
     output: str  # the name of its result, "" for a layer without a buffer of its own
-    names: dict[str, str]  # by role: {"W": "W1", "b": "b1"}
+    names: dict[str, str]  # of parameters, statistics and buffers, by role: {"W": "W1", "b": "b1"}
     before_relu: bool
 
     @property
@@ -34,6 +34,13 @@ class PlacedLayer:
     def statistics(self) -> dict[str, Parameter]:
         """By name, such as "running_mean1"."""
         return {self.names[role]: each for role, each in self.layer.statistics(self.input_shape).items()}
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Of parameters, statistics and buffers, by role."""
+        tensors = self.layer.parameters(self.input_shape) | self.layer.statistics(self.input_shape)
+        shapes = {role: each.shape for role, each in tensors.items()}
+        return shapes | self.layer.buffers(self.input_shape)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ is symmetric about zero: blue is negative, white is zero, red is positive.
 from __future__ import annotations
 
 from math import ceil, isqrt, prod, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,12 +86,12 @@ def feature_maps(
 
 
 def history(history: History, *, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
-    """The loss of every epoch, on a logarithmic scale: of the training rows, and of validation rows if any."""
+    """The loss of every epoch, on a logarithmic scale."""
     figure = figure or _new_figure(4.8, 3.6)
     axis = figure.subplots()
     epochs = np.arange(1, len(history.loss) + 1)
-    axis.plot(epochs, history.loss, label="training")
-    axis.set(title="loss", xlabel="epoch", yscale="log")
+    axis.plot(epochs, history.loss)
+    axis.set(xlabel="epoch", ylabel="loss", yscale="log")
     axis.grid(which="both", alpha=0.3)
     return figure
 
@@ -102,16 +102,25 @@ def _new_figure(width: float, height: float) -> Figure:
     return pyplot.figure(figsize=(width, height), layout="constrained")
 
 
-def _heat_map(axis: Axes, values: NDArray, aspect: str = "equal") -> None:
-    """`values` in colours from −limit to limit, so that white is zero; NaN, between two images, is grey."""
-    limit = np.nanmax(np.abs(values), initial=0.0) or 1.0
+def _heat_map(axis: Axes, values: NDArray, aspect: Literal["equal", "auto"] = "equal") -> None:
+    """`values` in colours from −limit to limit, so that white is zero; NaN, between two images, is grey.
+
+    The limit is the 99.5th percentile of the magnitudes: a few large values would pale all others.
+    """
+    magnitudes = np.abs(values)
+    limit = np.nanquantile(magnitudes, 0.995) or np.nanmax(magnitudes) or 1.0
     image = axis.imshow(values, cmap=_COLOURS, vmin=-limit, vmax=limit, aspect=aspect)
     axis.set_facecolor("0.85")
-    axis.figure.colorbar(image, ax=axis, shrink=0.9)
+    axis.figure.colorbar(image, ax=axis, shrink=0.9, aspect=25, extend="both")
 
 
 def _mosaic(images: NDArray, columns: int) -> NDArray:
-    """`images` (count, height, width) side by side in rows of `columns`, with NaN between and after them."""
+    """`images` (count, height, width) side by side in rows of `columns`, with NaN between and after them.
+
+    Small images are enlarged, so that the gaps, of one pixel, are narrow beside them.
+    """
+    zoom = ceil(12 / max(images.shape[1:]))
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     count, height, width = images.shape
     rows = ceil(count / columns)
     mosaic = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
@@ -119,6 +128,12 @@ def _mosaic(images: NDArray, columns: int) -> NDArray:
         top, left = (number // columns) * (height + 1), (number % columns) * (width + 1)
         mosaic[top : top + height, left : left + width] = image
     return mosaic
+
+
+def _forward_planes(net: Network, image: NDArray) -> dict[str, NDArray]:
+    """X, and the activations and pools of one image that are (channels, height, width), by name."""
+    tensors = net.trace(image)
+    return {name: value[0] for name, value in tensors.items() if name[0] in "XAP" and value.ndim == 4}
 
 
 def _unit_images(net: Network, layer: int) -> NDArray:

@@ -70,6 +70,19 @@ class WarmUp:
         return rate_at(self.lr, step) * min((step + 1) / self.steps, 1.0)
 
 
+@dataclass(frozen=True)
+class UnsavedSchedule:
+    """In the place of a schedule of the caller's own, after a load: a file holds no functions."""
+
+    name: str
+
+    def __call__(self, step: int) -> float:
+        raise ValueError(f"lr was the function {self.name}, which isn't saved with a network: pass the optimizer anew")
+
+
+SCHEDULES: dict[str, type] = {each.__name__: each for each in (StepDecay, Cosine, WarmUp, UnsavedSchedule)}
+
+
 def rate_at(lr: Rate, step: int) -> float:
     return lr(step) if callable(lr) else lr
 

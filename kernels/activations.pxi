@@ -185,6 +185,17 @@ cdef inline real row_sum(const real* x, int64_t columns) noexcept nogil:
     return total
 
 
+cdef inline void add_row_sums(const real* x, real* total, int64_t rows, int64_t width) noexcept nogil:
+    """total[i] += Σ_j x[i, j], of a block (rows, width)."""
+    cdef int64_t i
+    if width == 1:
+        for i in range(rows):
+            total[i] += x[i]
+    else:
+        for i in range(rows):
+            total[i] += row_sum(x + i * width, width)
+
+
 cdef inline void exp_block(
     const real* x, const real* top, real* e, int64_t rows, int64_t width
 ) noexcept nogil:
@@ -208,11 +219,10 @@ cdef inline void exp_rows(
     for i in range(rows):
         top[i] = row_max(x + i * columns, columns)
         total[i] = 0
-    for j in range(0, columns, BLOCK):
+    for j from 0 <= j < columns by BLOCK:
         width = min(BLOCK, columns - j)
         exp_block(x + j, top, e, rows, width)
-        for i in range(rows):
-            total[i] += row_sum(e + i * width, width)
+        add_row_sums(e, total, rows, width)
 
 
 cdef inline void scale_row(const real* x, real factor, real* y, int64_t columns) noexcept nogil:
@@ -234,12 +244,12 @@ cdef void softmax(
     cdef real top[BLOCK]
     cdef real total[BLOCK]
     share(rows, 16, thread, threads, &begin, &end)
-    for i in range(begin, end, step):
+    for i from begin <= i < end by step:
         count = min(step, end - i)
         x = t[0] + i * columns
         y = t[1] + i * columns
         exp_rows(x, top, total, e, count, columns)
-        for j in range(0, columns, BLOCK):
+        for j from 0 <= j < columns by BLOCK:
             width = min(BLOCK, columns - j)
             if width < columns:
                 exp_block(x + j, top, e, count, width)
@@ -266,7 +276,7 @@ cdef void softmax_backward(
         y = t[1] + i * columns
         dx = t[2] + i * columns
         dot = 0
-        for j in range(0, columns, BLOCK):
+        for j from 0 <= j < columns by BLOCK:
             width = min(BLOCK, columns - j)
             for k in range(width):
                 product[k] = dy[j + k] * y[j + k]
@@ -291,7 +301,7 @@ cdef void log_softmax(
     cdef real top[BLOCK]
     cdef real total[BLOCK]
     share(rows, 16, thread, threads, &begin, &end)
-    for i in range(begin, end, step):
+    for i from begin <= i < end by step:
         count = min(step, end - i)
         x = t[0] + i * columns
         y = t[1] + i * columns

@@ -13,6 +13,12 @@ cdef extern from "matmul.h":
         const double* b, int64_t b_row, int64_t b_column,
         double* c, const double* bias, const double* mask, int relu, int64_t thread, int64_t threads,
     ) noexcept nogil
+    void column_sums_f32(
+        int64_t rows, int64_t columns, const float* x, int64_t begin, int64_t end, float* sums
+    ) noexcept nogil
+    void column_sums_f64(
+        int64_t rows, int64_t columns, const double* x, int64_t begin, int64_t end, double* sums
+    ) noexcept nogil
 
 
 cdef inline void product(
@@ -65,7 +71,7 @@ cdef void linear_backward_weight(
     real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
 ) noexcept nogil:
     """dweight (k, n) = x (m, k)ᵀ dy (m, n); dbias (n,) = Σ over rows of dy. Overwrites both."""
-    cdef int64_t m = n[0], k = n[1], columns = n[2], i, j, begin, end
+    cdef int64_t m = n[0], k = n[1], columns = n[2], begin, end
     cdef const real* dy = t[1]
     cdef real* dbias = t[3]
     product[real](
@@ -74,8 +80,7 @@ cdef void linear_backward_weight(
     if dbias is NULL:
         return
     share(columns, 16, thread, threads, &begin, &end)
-    for j in range(begin, end):
-        dbias[j] = 0
-    for i in range(m):
-        for j in range(begin, end):
-            dbias[j] += dy[i * columns + j]
+    if real is float:
+        column_sums_f32(m, columns, dy, begin, end, dbias)
+    else:
+        column_sums_f64(m, columns, dy, begin, end, dbias)

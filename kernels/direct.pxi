@@ -41,11 +41,15 @@ def matmul_direct(a, b, bint transpose_a, bint transpose_b, out):
         return None
     left, right = <cnp.ndarray> a, <cnp.ndarray> b
     m, k = cnp.PyArray_DIMS(left)[0], cnp.PyArray_DIMS(left)[1]
-    a_row, a_column = (k, 1) if cnp.PyArray_IS_C_CONTIGUOUS(left) else (1, m)
+    a_row, a_column = k, 1
+    if not cnp.PyArray_IS_C_CONTIGUOUS(left):
+        a_row, a_column = 1, m
     if transpose_a:
         m, k, a_row, a_column = k, m, a_column, a_row
     k_b, n = cnp.PyArray_DIMS(right)[0], cnp.PyArray_DIMS(right)[1]
-    b_row, b_column = (n, 1) if cnp.PyArray_IS_C_CONTIGUOUS(right) else (1, k_b)
+    b_row, b_column = n, 1
+    if not cnp.PyArray_IS_C_CONTIGUOUS(right):
+        b_row, b_column = 1, k_b
     if transpose_b:
         k_b, n, b_row, b_column = n, k_b, b_column, b_row
     if k != k_b:

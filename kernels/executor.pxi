@@ -209,16 +209,17 @@ cdef void epoch_body(void* context, int64_t thread, int64_t threads) noexcept no
         load_batch(epoch, plan, batch * epoch.main.rows, thread, threads)
         team_barrier(threads)
         run_ops(plan, thread, threads)
-        if thread == 0 and (batch + 1) % epoch.look_up_every == 0 and seconds() > epoch.deadline:
-            epoch.stop = True
-        team_barrier(threads)  # the ops are done; the buffers may be filled again
         batch += 1
         if thread == 0:
+            # The loss is whole: the ops that read its gradient met after it was written.
             loss = loss_sum(plan)
             epoch.loss += loss
             epoch.next = batch
             if not isfinite(loss):
                 epoch.batches = batch
+            if batch % epoch.look_up_every == 0 and seconds() > epoch.deadline:
+                epoch.stop = True
+        team_barrier(threads)  # the ops are done and thread 0 has decided; the buffers may be filled again
         if epoch.stop:
             return
 

@@ -1,15 +1,251 @@
-# Losses and their gradients. `loss` holds one value a row, in a kernel's own dtype; the rows are divided
-# between the threads. Blocks of rows, and BLOCK, are those of activations.pxi.
+# Losses and their gradients. `loss` holds one value a row; the threads divide the rows. Rows are worked on in
+# blocks, which activations.pxi describes.
 
 
-cdef inline void row_means(
-    const real* terms, const real* weight, real* loss, int64_t rows, int64_t width, int64_t columns
+cdef inline void weighted_means(
+    const real* total, const real* weight, real* loss, int64_t rows, int64_t columns
 ) noexcept nogil:
-    """loss[i] += weight[i] Σ_j terms[i, j] / columns, of a block (rows, width); no weight is 1.
-
-    Starts from zero, where the block is the row's first: `loss` must hold that.
-    """
+    """loss[i] = weight[i] total[i] / columns; no weight is 1."""
+    cdef real factor = 1 / <real> columns
     cdef int64_t i
-    cdef real share_of_one = 1 / <real> columns
-    for i in range(rows):
-        loss[i] += share_of_one * row_sum(terms + i * width, width)
+    if weight is NULL:
+        for i in range(rows):
+            loss[i] = factor * total[i]
+    else:
+        for i in range(rows):
+            loss[i] = weight[i] * (factor * total[i])
+
+
+cdef inline void spread_weights(
+    const real* weight, real scale, real* factor, int64_t rows, int64_t width
+) noexcept nogil:
+    """factor[i, j] = scale weight[i], of a block (rows, width); no weight is 1."""
+    cdef int64_t i, j
+    if weight is NULL:
+        for i in range(rows * width):
+            factor[i] = scale
+    elif width == 1:
+        for i in range(rows):
+            factor[i] = scale * weight[i]
+    else:
+        for i in range(rows):
+            for j in range(width):
+                factor[i * width + j] = scale * weight[i]
+
+
+# --- binary: p, z, y, a, dp, dz (rows, columns); y in [0, 1] ------------------------------------------
+
+
+cdef void log_loss_binary(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """loss[i] = mean over j of −y log p − (1 − y) log(1 − p), with 0 log 0 = 0. Overwrites loss."""
+    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
+    cdef int64_t i, j, k, count, width, begin, end
+    cdef const real* p
+    cdef const real* y
+    cdef real* loss = t[2]
+    cdef real terms[BLOCK]
+    cdef real total[BLOCK]
+    cdef real log_p, log_q
+    share(rows, 16, thread, threads, &begin, &end)
+    for i from begin <= i < end by step:
+        count = min(step, end - i)
+        for k in range(count):
+            total[k] = 0
+        for j from 0 <= j < columns by BLOCK:
+            width = min(BLOCK, columns - j)
+            p = t[0] + i * columns + j
+            y = t[1] + i * columns + j
+            for k in range(count * width):
+                log_p = log_of(p[k])
+                log_q = log1p_of(-p[k])
+                terms[k] = (0 if y[k] == 0 else -y[k] * log_p) - (0 if y[k] == 1 else (1 - y[k]) * log_q)
+            add_row_sums(terms, total, count, width)
+        weighted_means[real](total, NULL, loss + i, count, columns)
+
+
+cdef void log_loss_binary_backward(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dp = scale (−y / p + (1 − y) / (1 − p)), a term with a zero numerator being 0. Overwrites dp."""
+    cdef const real* p = t[0]
+    cdef const real* y = t[1]
+    cdef real* dp = t[2]
+    cdef real scale = <real> s[0]
+    cdef int64_t i, begin, end
+    share(n[0] * n[1], 64, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        dp[i] = scale * (
+            (0 if y[i] == 1 else (1 - y[i]) / (1 - p[i])) - (0 if y[i] == 0 else y[i] / p[i])
+        )
+
+
+cdef void log_loss_binary_with_logits(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """a = sigmoid(z); loss[i] = weight[i] · mean over j of max(z, 0) − z y + log(1 + e^−|z|);
+    dz = scale weight[i] (a − y).
+
+    weight (rows,) may be absent: 1. Overwrites those of loss, a and dz that are not absent.
+    """
+    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
+    cdef int64_t i, j, k, at, count, width, begin, end
+    cdef const real* z
+    cdef const real* y
+    cdef const real* weight
+    cdef real* loss = t[3]
+    cdef real* a = t[4]
+    cdef real* dz = t[5]
+    cdef real p[BLOCK]
+    cdef real terms[BLOCK]
+    cdef real total[BLOCK]
+    cdef real factor[BLOCK]
+    cdef real e, v
+    share(rows, 16, thread, threads, &begin, &end)
+    for i from begin <= i < end by step:
+        count = min(step, end - i)
+        weight = NULL if t[2] is NULL else t[2] + i
+        for k in range(count):
+            total[k] = 0
+        for j from 0 <= j < columns by BLOCK:
+            width = min(BLOCK, columns - j)
+            at = i * columns + j
+            z = t[0] + at
+            y = t[1] + at
+            for k in range(count * width):
+                v = z[k]
+                e = exp_of(v if v < 0 else -v)
+                p[k] = (e if v < 0 else 1) / (1 + e)
+                terms[k] = (v if v > 0 else 0) - v * y[k] + log1p_unit_of(e)
+            add_row_sums(terms, total, count, width)
+            if a is not NULL:
+                for k in range(count * width):
+                    a[at + k] = p[k]
+            if dz is not NULL:
+                spread_weights(weight, <real> s[0], factor, count, width)
+                for k in range(count * width):
+                    dz[at + k] = factor[k] * (p[k] - y[k])
+        if loss is not NULL:
+            weighted_means(total, weight, loss + i, count, columns)
+
+
+# --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1 -----------------------
+
+
+cdef void log_loss_classes(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """loss[i] = −log p[i, classes[i]]. Overwrites loss."""
+    cdef const real* p = t[0]
+    cdef const int64_t* classes = <const int64_t*> t[1]
+    cdef real* loss = t[2]
+    cdef int64_t columns = n[1], i, begin, end
+    share(n[0], 16, thread, threads, &begin, &end)
+    for i in range(begin, end):
+        loss[i] = -log_of(p[i * columns + classes[i]])
+
+
+cdef void log_loss_classes_backward(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """dp[i, j] = −scale / p[i, j] where j = classes[i], else 0. Overwrites dp."""
+    cdef const real* p = t[0]
+    cdef const int64_t* classes = <const int64_t*> t[1]
+    cdef real* dp = t[2]
+    cdef real scale = <real> s[0]
+    cdef int64_t columns = n[1], i, j, begin, end
+    share(n[0], 16, thread, threads, &begin, &end)
+    for j in range(begin * columns, end * columns):
+        dp[j] = 0
+    for i in range(begin, end):
+        j = i * columns + classes[i]
+        dp[j] = -scale / p[j]
+
+
+cdef void log_loss_classes_with_logits(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """a = softmax(z); loss[i] = weight[i] (log Σ_j e^z[i, j] − z[i, classes[i]]);
+    dz = scale weight[i] (a − 1[j = classes[i]]). The row's maximum is taken off z first.
+
+    weight (rows,) may be absent: 1. Overwrites those of loss, a and dz that are not absent.
+    """
+    cdef const real* z = t[0]
+    cdef const int64_t* classes = <const int64_t*> t[1]
+    cdef const real* weight = t[2]
+    cdef real* loss = t[3]
+    cdef real* a = t[4]
+    cdef real* dz = t[5]
+    cdef real scale = <real> s[0], weight_i
+    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
+    cdef int64_t i, j, k, at, count, width, begin, end
+    cdef real e[BLOCK]
+    cdef real top[BLOCK]
+    cdef real total[BLOCK]
+    share(rows, 16, thread, threads, &begin, &end)
+    for i from begin <= i < end by step:
+        count = min(step, end - i)
+        exp_rows(z + i * columns, top, total, e, count, columns)
+        if loss is not NULL:
+            for k in range(count):
+                weight_i = 1 if weight is NULL else weight[i + k]
+                at = (i + k) * columns + classes[i + k]
+                loss[i + k] = weight_i * (log_of(total[k]) + (top[k] - z[at]))
+        if a is NULL and dz is NULL:
+            continue
+        for j from 0 <= j < columns by BLOCK:
+            width = min(BLOCK, columns - j)
+            if width < columns:
+                exp_block(z + i * columns + j, top, e, count, width)
+            for k in range(count):
+                at = (i + k) * columns + j
+                if a is not NULL:
+                    scale_row(e + k * width, 1 / total[k], a + at, width)
+                if dz is not NULL:
+                    weight_i = scale if weight is NULL else scale * weight[i + k]
+                    scale_row(e + k * width, weight_i * (1 / total[k]), dz + at, width)
+                    if j <= classes[i + k] < j + width:
+                        dz[at + classes[i + k] - j] -= weight_i
+
+
+# --- squared error: a, y, da (rows, columns) ------------------------------------------------------------
+
+
+cdef void squared_error(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """loss[i] = weight[i] · mean over j of (a − y)²; da = scale · 2 weight[i] (a − y).
+
+    weight (rows,) may be absent: 1. Overwrites those of loss and da that are not absent.
+    """
+    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
+    cdef int64_t i, j, k, at, count, width, begin, end
+    cdef const real* a
+    cdef const real* y
+    cdef const real* weight
+    cdef real* loss = t[3]
+    cdef real* da = t[4]
+    cdef real terms[BLOCK]
+    cdef real total[BLOCK]
+    cdef real factor[BLOCK]
+    share(rows, 16, thread, threads, &begin, &end)
+    for i from begin <= i < end by step:
+        count = min(step, end - i)
+        weight = NULL if t[2] is NULL else t[2] + i
+        for k in range(count):
+            total[k] = 0
+        for j from 0 <= j < columns by BLOCK:
+            width = min(BLOCK, columns - j)
+            at = i * columns + j
+            a = t[0] + at
+            y = t[1] + at
+            for k in range(count * width):
+                terms[k] = (a[k] - y[k]) * (a[k] - y[k])
+            add_row_sums(terms, total, count, width)
+            if da is not NULL:
+                spread_weights(weight, <real> (2 * s[0]), factor, count, width)
+                for k in range(count * width):
+                    da[at + k] = factor[k] * (a[k] - y[k])
+        if loss is not NULL:
+            weighted_means(total, weight, loss + i, count, columns)

@@ -279,6 +279,23 @@ static void NAME(matmul)(int64_t m, int64_t n, int64_t k, const REAL *a, int64_t
     NAME(multiply)(&p, thread, threads);
 }
 
+/* sums[j] = Σ over the rows i of x[i, j], for columns [begin, end): a vector of columns at a time. */
+static void NAME(column_sums)(int64_t rows, int64_t columns, const REAL *x, int64_t begin, int64_t end,
+                              REAL *sums) {
+    int64_t j = begin;
+    for (; j + LANES <= end; j += LANES) {
+        VECTOR sum = {0};
+        for (int64_t i = 0; i < rows; i++) sum += NAME(load)(x + i * columns + j);
+        NAME(store)(sums + j, sum);
+    }
+    if (j < end) {
+        const int tail = (int)(end - j);
+        VECTOR sum = {0};
+        for (int64_t i = 0; i < rows; i++) sum += NAME(load_partial)(x + i * columns + j, tail);
+        NAME(store_partial)(sums + j, sum, tail);
+    }
+}
+
 #undef VECTOR
 #undef MASK
 #undef LANES

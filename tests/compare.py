@@ -1,4 +1,4 @@
-"""Comparisons of results with what they should be. A comparison must be able to fail: see test_comparison.py."""
+"""Comparisons of results with what they should be. test_comparison.py shows that each can fail."""
 
 from __future__ import annotations
 

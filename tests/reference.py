@@ -75,6 +75,29 @@ def log_softmax(x: Array) -> Array:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def dropout(x: Array, rate: float, seed: int, stream: int, step: int) -> Array:
+    """Keeps x[i] / (1 − rate) where a hash of i, its key made of seed, stream and step, says so."""
+    key = _mix64((_mix64((_mix64((seed + 0x9E3779B97F4A7C15) % 2**64) + stream) % 2**64) + step) % 2**64)
+    low, high = key % 2**32, key >> 32
+    hashes = [_mix32(_mix32((i + low) % 2**32) ^ high) >> 8 for i in range(x.size)]
+    kept = np.array(hashes, dtype=np.int64).reshape(x.shape) >= rate * 2**24
+    return np.where(kept, x / (1 - rate), 0)
+
+
+def _mix64(z: int) -> int:
+    """The finalizer of SplitMix64: Steele, Lea and Flood, OOPSLA 2014."""
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def _mix32(x: int) -> int:
+    """The two-round hash of 32 bits by C. Wellons ("lowbias32")."""
+    x = (x ^ (x >> 16)) * 0x7FEB352D % 2**32
+    x = (x ^ (x >> 15)) * 0x846CA68B % 2**32
+    return x ^ (x >> 16)
+
+
 # --- losses: one value a row, and the gradient of their weighted sum times scale ----------------------
 
 

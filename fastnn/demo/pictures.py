@@ -45,10 +45,15 @@ def draw_histories(histories: dict[str, History], path: Path) -> None:
 
 
 def _compare(
-    draw: Callable[..., Any], before: Network, after: Network, path: Path, size: tuple[float, float], columns: int
+    draw: Callable[..., Any],
+    before: Network,
+    after: Network,
+    path: Path,
+    size: tuple[float, float],
+    columns: int,
 ) -> None:
     figure = Figure(figsize=size, layout="constrained")
-    parts = figure.subfigures(2 // columns, columns).flat
+    parts = figure.subfigures(2 // columns, columns, squeeze=False).flat
     for part, net, title in zip(parts, (before, after), ("before training", "after training"), strict=True):
         draw(net, figure=part)
         part.suptitle(title, fontweight="bold")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastnn.datasets import Dataset
 from fastnn.demo.cases import Case
@@ -15,22 +15,69 @@ from fastnn.optimizers import SGD, Adam, AdamW, Optimizer
 
 
 def train_in_pytorch(case: Case, data: Dataset, untrained: Network, threads: int) -> tuple[float, float]:
-    """Train from the weights of `untrained`, plainly and eagerly; the seconds it took, and the accuracy."""
+    """Train from the weights of `untrained`, plainly and eagerly: the seconds it took, and the accuracy."""
     torch.set_num_threads(threads)
-    model = _model(untrained)
-    optimizer = _optimizer(case.optimizer, model)
-    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     binary = len(data.classes) == 2
-    loss_function = _binary_log_loss if binary else nn.functional.cross_entropy
-    _warm_up(case, untrained, x)
-    start = perf_counter()
-    for _ in range(case.epochs):
-        for rows in torch.randperm(len(x)).split(case.batch_size):
-            optimizer.zero_grad()
-            loss_function(model(x[rows]), y[rows]).backward()
-            optimizer.step()
-    seconds = perf_counter() - start
+    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+    if binary:
+        y = y.to(x.dtype)[:, None]
+    log_loss = nn.functional.binary_cross_entropy_with_logits if binary else nn.functional.cross_entropy
+
+    def train(model: nn.Module, epochs: int, rows: int) -> float:
+        optimizer = _optimizer(case.optimizer, model)
+        start = perf_counter()
+        for _ in range(epochs):
+            for batch in torch.randperm(rows).split(case.batch_size):
+                optimizer.zero_grad()
+                log_loss(model(x[batch]), y[batch]).backward()
+                optimizer.step()
+        return perf_counter() - start
+
+    train(_model(untrained), epochs=1, rows=case.batch_size)  # the first step loads and sets up a good deal
+    model = _model(untrained)
+    seconds = train(model, case.epochs, len(x))
     with torch.inference_mode():
         logits = model(torch.from_numpy(data.x_test))
-    classes = logits[:, 0] > 0 if binary else logits.argmax(1)
-    return seconds, float((classes.numpy() == data.y_test).mean())
+    predicted = logits[:, 0] > 0 if binary else logits.argmax(1)
+    return seconds, float((predicted.numpy() == data.y_test).mean())
+
+
+def _model(net: Network) -> nn.Module:
+    """The network's layers without the last activation, which belongs to the loss here, and its weights."""
+    modules = []
+    shape = net.input_shape
+    for layer in net.layers[:-1]:
+        modules.append(_module(layer, shape[0]))
+        shape = layer.output_shape(shape)
+    parameters = list(net.parameters.values())
+    with torch.no_grad():
+        for theirs, ours in zip(nn.ModuleList(modules).parameters(), parameters, strict=True):
+            theirs.copy_(torch.tensor(ours.T if ours.ndim == 2 else ours))
+    return nn.Sequential(*modules)
+
+
+def _module(layer: Layer, channels: int) -> nn.Module:
+    match layer:
+        case Dense(units):
+            return nn.Linear(channels, units)
+        case Conv2D(filters, kernel_size, stride, padding, dilation, groups):
+            return nn.Conv2d(channels, filters, kernel_size, stride, padding, dilation, groups)
+        case MaxPool2D(size, stride, padding):
+            return nn.MaxPool2d(size, stride, padding)
+        case Flatten():
+            return nn.Flatten()
+        case ReLU():
+            return nn.ReLU()
+    raise NotImplementedError(f"the demo's comparison has no {layer!r}")
+
+
+def _optimizer(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    match optimizer:
+        case SGD(lr, momentum, nesterov, weight_decay):
+            return torch.optim.SGD(
+                model.parameters(), lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+            )
+        case Adam(lr, beta1, beta2, eps, weight_decay):
+            kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+            return kind(model.parameters(), lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
+    raise NotImplementedError(f"the demo's comparison has no {optimizer!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn import backend
 from fastnn.backend import call
 from fastnn.checks import contiguous, deliver, exact_shape, float_dtype, floats, numbers, result, sizes
 
@@ -33,6 +34,14 @@ def matmul(
 
     Source: GEMM of Dongarra et al., "A set of level 3 basic linear algebra subprograms", 1990.
     """
+    direct = backend.fast_matmul(a, b, transpose_a, transpose_b, out)
+    return _checked_matmul(a, b, transpose_a, transpose_b, out) if direct is None else direct
+
+
+def _checked_matmul(
+    a: ArrayLike, b: ArrayLike, transpose_a: bool, transpose_b: bool, out: np.ndarray | None
+) -> np.ndarray:
+    """matmul of arguments that must be converted first, or that are wrong."""
     a, b = numbers("a", a), numbers("b", b)
     sizes("a", a, "k m" if transpose_a else "m k")
     sizes("b", b, "n k" if transpose_b else "k n")

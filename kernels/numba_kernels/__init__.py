@@ -5,6 +5,14 @@ Imported only when asked for. `kernel_names` and `kernel_address` are all that t
 
 from . import (
     activations,
+    algebra,
+    convolution_naive,
+    dropout,
+    losses,
+    normalization,
+    optimizers,
+    pooling,
+    softmax,
 )
 from .registry import kernel_address, kernel_names
 

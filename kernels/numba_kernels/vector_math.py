@@ -1,8 +1,8 @@
 """exp, log, sigmoid, tanh: without branches, so that loops over them are vectorized.
 
-Each is a reduction of its argument and a polynomial (minimax, by Remez' algorithm), in float32 and float64
-alike. Error bounds, of float32 and float64: exp 1 ULP, sigmoid 2.5, tanh 2, log and log1p 1.5. Zeros,
-subnormals, infinities and NaN come out as C's functions have them.
+The algorithms and the polynomials (weighted minimax fits of the relative error) are those of vector_math.h.
+Largest error, over all floats: exp 1 ULP (subnormal results too), sigmoid 2.5, tanh 2, log and log1p 2. NaN and
+infinities propagate as in the C library.
 """
 
 from __future__ import annotations
@@ -16,44 +16,82 @@ from numba.extending import intrinsic
 
 from .memory import inlined, like
 
-# (e^r − 1 − r) / r² on |r| ≤ ½ log 2, least error relative to e^r − 1: (float32, float64), lowest power first.
+# Constants come in pairs: float32's and float64's. Polynomials have their highest power first.
+# (e^r − 1 − r) / r² on |r| ≤ log(2) / 2.
 _EXP = (
-    (0.500000006265, 0.166665420486, 0.0416662790909, 0.00836671063258, 0.00139466694679),
+    (0.0013816911, 0.008368727, 0.041668355, 0.16666521, 0.49999994),
     (
-        0.50000000000000056564,
-        0.1666666666666668636,
-        0.041666666666572199654,
-        0.0083333333333143112901,
-        0.0013888888932877535439,
-        0.00019841269903723491392,
-        0.000024801503813605746054,
-        2.7557227271761977564e-6,
-        2.7626589450536849712e-7,
-        2.5114705919787859321e-8,
+        2.499902986850977e-08,
+        2.763028271297853e-07,
+        2.7557589806030784e-06,
+        2.480149302025785e-05,
+        0.0001984126950255551,
+        0.001388888894368654,
+        0.008333333333496415,
+        0.04166666666653003,
+        0.1666666666666641,
+        0.5000000000000011,
     ),
 )
-# (log((1 + s) / (1 − s)) − 2 s) / s³ over z = s² for (1 + s) / (1 − s) between √½ and √2.
-_LOG = (
-    (0.66666778065777521711, 0.39977311098930698083, 0.29878456330237694274),
+# (tanh(√z) / √z − 1) / z on 0 ≤ z ≤ 0.625².
+_TANH = (
+    (-0.005704597, 0.020638684, -0.053739574, 0.1333144, -0.3333328),
     (
-        0.66666666666667368599,
-        0.39999999999396559132,
-        0.28571428746799518098,
-        0.22222198084151046967,
-        0.18183591508060178062,
-        0.15313312438938557445,
-        0.1480374077061092153,
+        -1.6072576571524873e-05,
+        7.714439489950342e-05,
+        -0.00022856425273040537,
+        0.0005863165723464976,
+        -0.0014549588927089078,
+        0.0035919891780980943,
+        -0.008863221003431116,
+        0.021869487576189135,
+        -0.053968253931274364,
+        0.13333333333262115,
+        -0.33333333333332854,
+    ),
+)
+# (log(1 + f) − f + f² / 2) / f³ on √½ − 1 ≤ f ≤ √2 − 1.
+_LOG = (
+    (
+        -0.07634247,
+        0.12763433,
+        -0.13161123,
+        0.14201553,
+        -0.16623244,
+        0.20001233,
+        -0.25000826,
+        0.3333333,
+    ),
+    (
+        0.026149758671290886,
+        -0.059831083203700515,
+        0.06505249142627402,
+        -0.05677934734063875,
+        0.05667846105065037,
+        -0.06196529342946097,
+        0.06684651910699574,
+        -0.07149464957300591,
+        0.0769152630885732,
+        -0.0833291149424864,
+        0.09090924014377903,
+        -0.1000001529544012,
+        0.11111111147649218,
+        -0.12499999689328346,
+        0.14285714280052342,
+        -0.16666666669850724,
+        0.20000000000067167,
+        -0.24999999999987868,
+        0.3333333333333314,
     ),
 )
 # log 2 in two parts: the first has so few bits that its product with an exponent is exact.
-_LOG2_HIGH = (0.693359375, 6.93147180369123816490e-01)
-_LOG2_LOW = (-2.12194440e-4, 1.90821492927058770002e-10)
-_LOG2E = (math.log2(math.e), math.log2(math.e))
+_LOG2_HIGH = (0.693145751953125, 0.693147180559663)
+_LOG2_LOW = (1.4286068e-06, 2.8235290563031577e-13)
 # Adding 1.5 · 2^(bits of the fraction) rounds to an integer, that stands in the sum's lowest bits.
 _ROUNDER = (1.5 * 2**23, 1.5 * 2**52)
-# Arguments beyond which e^x is infinity or 0 even when rounded from its subnormals.
+# Arguments beyond which e^x is 0 or infinity.
+_EXP_MIN = (-105.0, -750.0)
 _EXP_MAX = (89.0, 710.0)
-_EXP_MIN = (-104.0, -746.0)
 _SMALLEST_NORMAL = (2.0**-126, 2.0**-1022)
 _FRACTION_BITS = {types.float32: 23, types.float64: 52}
 
@@ -78,7 +116,7 @@ def constant(typingctx, x, choices):
 
 @intrinsic
 def polynomial(typingctx, x, choices):
-    """Σ c[i] x^i by Horner's rule; `choices` holds float32's and float64's c."""
+    """The polynomial of float32's or float64's coefficients in `choices`, by Horner's rule."""
 
     def codegen(context, builder, signature, args):
         index = 0 if signature.return_type == types.float32 else 1
@@ -87,9 +125,9 @@ def polynomial(typingctx, x, choices):
             context.cast(builder, value, types.float64, signature.return_type)
             for value in cgutils.unpack_tuple(builder, row)
         ]
-        result = coefficients.pop()
-        while coefficients:
-            result = multiply_add_ir(builder, result, args[0], coefficients.pop())
+        result = coefficients[0]
+        for coefficient in coefficients[1:]:
+            result = multiply_add_ir(builder, result, args[0], coefficient)
         return result
 
     return x(x, choices), codegen
@@ -97,7 +135,11 @@ def polynomial(typingctx, x, choices):
 
 def multiply_add_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a b + c: fused where the processor has it, in the vectorized loop and in its remainder alike."""
-    return builder.call(builder.module.declare_intrinsic("llvm.fmuladd", [a.type]), [a, b, c])
+    is_vector = isinstance(a.type, ir.VectorType)
+    lanes, real = (f"v{a.type.count}", a.type.element) if is_vector else ("", a.type)
+    name = f"llvm.fmuladd.{lanes}{real.intrinsic_name}"
+    function = ir.FunctionType(a.type, [a.type] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [a, b, c])
 
 
 @intrinsic
@@ -149,28 +191,21 @@ def split_exponent(typingctx, x):
 
 
 @inlined
-def _reduce(x):
-    """(r, shifted) with x = r + n log 2, |r| ≤ ½ log 2 and shifted = n + _ROUNDER."""
-    shifted = multiply_add(x, constant(x, _LOG2E), constant(x, _ROUNDER))
+def exp(x):
+    """e^x = 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2."""
+    low, high = constant(x, _EXP_MIN), constant(x, _EXP_MAX)
+    x = low if x < low else x
+    x = high if x > high else x
+    shifted = multiply_add(x, like(x, math.log2(math.e)), constant(x, _ROUNDER))
     n = shifted - constant(x, _ROUNDER)
     r = multiply_add(-n, constant(x, _LOG2_HIGH), x)
-    return multiply_add(-n, constant(x, _LOG2_LOW), r), shifted
-
-
-@inlined
-def exp(x):
-    """e^x."""
-    high, low = constant(x, _EXP_MAX), constant(x, _EXP_MIN)
-    x = high if x > high else x
-    x = low if x < low else x
-    r, shifted = _reduce(x)
-    expm1 = multiply_add(polynomial(r, _EXP), r * r, r)
-    return scale(expm1 + like(x, 1), shifted)
+    r = multiply_add(-n, constant(x, _LOG2_LOW), r)
+    return scale(like(x, 1) + multiply_add(r * r, polynomial(r, _EXP), r), shifted)
 
 
 @inlined
 def sigmoid(x):
-    """1 / (1 + e^−x), from e^−|x|, which can't overflow."""
+    """1 / (1 + e^−x), as e^x / (1 + e^x) for negative x: the exponential never overflows."""
     one = like(x, 1)
     e = exp(-abs(x))
     return (e if x < like(x, 0) else one) / (one + e)
@@ -178,40 +213,48 @@ def sigmoid(x):
 
 @inlined
 def tanh(x):
-    """(e^2x − 1) / (e^2x + 1), from e^2x − 1, which is exact enough near 0."""
-    one, limit = like(x, 1), like(x, 20)  # tanh(20) rounds to 1 in float64
-    y = limit if x > limit else x
-    y = -limit if y < -limit else y
-    r, shifted = _reduce(y + y)
-    power = scale(one, shifted)
-    expm1 = multiply_add(power, multiply_add(polynomial(r, _EXP), r * r, r), power - one)
-    return math.copysign(expm1 / (expm1 + like(x, 2)), x)
+    """An odd polynomial near zero, 1 − 2 / (e^2|x| + 1) with the sign of x elsewhere."""
+    one, two = like(x, 1), like(x, 2)
+    a = abs(x)
+    z = a * a
+    near = multiply_add(a, z * polynomial(z, _TANH), a)
+    e = exp(-two * a)
+    far = one - two * e / (one + e)
+    return math.copysign(near if a < like(x, 0.625) else far, x)
+
+
+@inlined
+def _log_near_one(f):
+    """log(1 + f) for √½ − 1 ≤ f ≤ √2 − 1."""
+    square = f * f
+    return multiply_add(f * square, polynomial(f, _LOG), multiply_add(like(f, -0.5), square, f))
+
+
+@inlined
+def log1p_unit(t):
+    """log(1 + t) for 0 ≤ t ≤ 1, exact near 0 too; as log(2) + log((1 + t) / 2) for large t."""
+    is_large = t > like(t, math.sqrt(2) - 1)
+    near = _log_near_one(like(t, 0.5) * (t - like(t, 1)) if is_large else t)
+    return near + (like(t, math.log(2)) if is_large else like(t, 0))
 
 
 @inlined
 def log(x):
-    """The natural logarithm: −∞ of 0, NaN of what is negative."""
-    zero, one = like(x, 0), like(x, 1)
-    is_small = x < constant(x, _SMALLEST_NORMAL)
-    m, n = split_exponent(x * like(x, 2.0**54) if is_small else x)
-    n = n - like(x, 54) if is_small else n
-    f = m - one
-    s = f / (f + like(x, 2))
-    z = s * s
-    # log(1 + f) = f − (f²/2 − s (f²/2 + z polynomial(z))): f leads, and f is exact.
-    half_square = like(x, 0.5) * f * f
-    tail = multiply_add(s, multiply_add(z, polynomial(z, _LOG), half_square), n * constant(x, _LOG2_LOW))
-    y = multiply_add(n, constant(x, _LOG2_HIGH), f - (half_square - tail))
-    infinity = like(x, math.inf)
-    y = x if x == infinity else y
-    y = -infinity if x == zero else y
-    return like(x, math.nan) if not x >= zero else y
+    """The natural logarithm of x = m 2^n: −∞ of 0, NaN of what is negative."""
+    zero, infinity = like(x, 0), like(x, math.inf)
+    is_subnormal = x < constant(x, _SMALLEST_NORMAL)
+    m, n = split_exponent(x * like(x, 2.0**54) if is_subnormal else x)
+    n = n - like(x, 54) if is_subnormal else n
+    y = multiply_add(n, constant(x, _LOG2_LOW), _log_near_one(m - like(x, 1)))
+    y = multiply_add(n, constant(x, _LOG2_HIGH), y)
+    y = y if x > zero else (-infinity if x == zero else like(x, math.nan))
+    return x if x == infinity else y
 
 
 @inlined
 def log1p(x):
-    """log(1 + x), for x from −1 to any finite number: what 1 + x rounds off is put back."""
-    one = like(x, 1)
-    u = one + x
-    lost = (x - (u - one)) / u
-    return log(u) + (lost if u > like(x, 0) else like(x, 0))
+    """log(1 + x), corrected for what 1 + x rounds away."""
+    one, zero = like(x, 1), like(x, 0)
+    total = one + x
+    lost = x - (total - one)
+    return log(total) + (lost / total if total > zero else zero)

@@ -1,0 +1,1 @@
+"""What the cases compute: sizes, inputs, the least arithmetic and memory traffic, and the tolerance."""

@@ -1,0 +1,37 @@
+"""A task: what one peer does for one case, ready to be verified and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Unsupported(Exception):
+    """A peer cannot do a case; the message is the reason that the reports print."""
+
+
+def _nothing() -> None: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """The timed call of one peer.
+
+    `call(*arguments[i])` is timed, `i` going round, so that neither the cache nor the branch predictor
+    meets the same data each time; it returns only when the work is done. `begin` runs before every turn,
+    untimed: it puts the initial weights back and chooses the backend. `arrays` turns what `call` returned
+    into named NumPy arrays, as they are compared between the peers. Where a call's outcome doesn't say
+    enough (a training step returns only a loss), `results` gives the arrays to compare.
+    """
+
+    call: Callable[..., Any]
+    arguments: Sequence[tuple[Any, ...]]
+    arrays: Callable[[Any], Arrays]
+    steps: int = 1  # a time is divided by the number of training steps in a call
+    begin: Callable[[], object] = _nothing
+    results: Callable[[], Arrays] | None = field(default=None)

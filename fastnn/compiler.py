@@ -1,0 +1,152 @@
+"""The compiler: a plan, a loss and an optimizer become a program.
+
+The forward pass is emitted layer by layer and remembered on a tape; the backward pass walks the tape back, down
+to the first layer with parameters. Fusion then rewrites the list of ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnn.fusion import fuse
+from fastnn.losses import Loss
+from fastnn.ops import Op, Tensor, make_op
+from fastnn.optimizers import Optimizer
+from fastnn.plan import PlacedLayer, Plan
+from fastnn.program import Program
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a program is for: which parts of a training step it has."""
+
+    training: bool = False  # dropout drops, batch norm takes the batch's statistics
+    loss: bool = False
+    weighted: bool = False  # the loss has a weight for every row
+    backward: bool = False
+    update: Optimizer | None = None
+    fused: bool = True
+
+
+def compile_program(
+    plan: Plan, loss: Loss, rows: int, purpose: Purpose, shared: Mapping[str, np.ndarray]
+) -> Program:
+    """The program that runs batches of `rows` rows.
+
+    `shared` are the arrays that a network's programs have in common, by name: theta, the gradient and the views
+    into both, the statistics, the optimizer's state. Every other tensor gets a buffer of the program's own.
+    """
+    compilation = _Compilation(plan, loss, rows, purpose)
+    compilation.forward()
+    if purpose.loss:
+        compilation.loss()
+    if purpose.backward:
+        compilation.backward()
+    if purpose.update is not None:
+        compilation.update(purpose.update, len(shared["theta"]))
+    ops = fuse(compilation.ops) if purpose.fused else compilation.ops
+    return Program(
+        ops,
+        batch=compilation.batch,
+        output=compilation.output,
+        shapes=compilation.shapes,
+        shared=shared,
+    )
+
+
+class _Compilation:
+    """A program in the making: its ops so far, and the tensors that they name."""
+
+    def __init__(self, plan: Plan, loss: Loss, rows: int, purpose: Purpose) -> None:
+        self.plan = plan
+        self.rows = rows
+        self.purpose = purpose
+        self.ops: list[Op] = []
+        self.shapes: dict[str, tuple[int, ...]] = {"step": (2,)}
+        self.step = Tensor("step", self.shapes["step"], "float64")
+        self.output = self.tensor("X", rows, *plan.input_shape)
+        self.batch = {"x": self.output}  # what the executor fills for every batch
+        self._loss = loss
+        self._tape: list[tuple[_LayerScope, Tensor, Tensor]] = []
+
+    def tensor(self, name: str, *shape: int) -> Tensor:
+        """The tensor `name` of the network's dtype; it is shown in the shape that comes first."""
+        self.shapes.setdefault(name, shape)
+        return Tensor(name, shape, self._loss.dtype.name)
+
+    def gradient(self, tensor: Tensor) -> Tensor:
+        self.shapes.setdefault(f"d{tensor.name}", self.shapes[tensor.name])
+        return self.tensor(f"d{tensor.name}", *tensor.shape)
+
+    def emit(
+        self, kernel: str, reads: Sequence[Tensor | None], writes: Sequence[Tensor | None], **numbers: float
+    ) -> None:
+        self.ops.append(make_op(kernel, reads, writes, numbers))
+
+    def forward(self) -> None:
+        layers = self.plan.layers
+        if self.purpose.loss and self._loss.absorbs_activation:
+            layers = layers[:-1]
+        for placed in layers:
+            scope = _LayerScope(self, placed)
+            x, self.output = self.output, placed.layer.forward(scope, self.output)
+            self._tape.append((scope, x, self.output))
+
+    def loss(self) -> None:
+        x = self.output
+        if self._loss.absorbs_activation:
+            last = self.plan.layers[-1]
+            self.output = self.tensor(last.output, self.rows, *last.output_shape)
+        target_shape = (self.rows, *self._loss.target_shape)
+        self.shapes["Y"] = target_shape
+        self.batch["y"] = Tensor("Y", target_shape, self._loss.target_dtype.name)
+        if self.purpose.weighted:
+            self.batch["weight"] = self.tensor("weight", self.rows)
+        self.batch["loss"] = self.tensor("L", self.rows)
+        dx = self.gradient(x) if self.purpose.backward else None
+        self._loss.emit(
+            self.emit, x, self.batch["y"], self.batch.get("weight"), self.batch["loss"], self.output, dx
+        )
+
+    def backward(self) -> None:
+        first = self.plan.first_trained
+        for scope, x, y in reversed(self._tape[first:]):
+            if y.name == x.name:
+                continue  # the same memory, and so the same gradient
+            layer = scope.placed.layer
+            dx = self.gradient(x) if scope.position > first or layer.always_needs_dx else None
+            layer.backward(scope, x, y, self.gradient(y), dx)
+
+    def update(self, optimizer: Optimizer, size: int) -> None:
+        theta, gradient, *state = (
+            self.tensor(name, size) for name in ("theta", "gradient", *optimizer.state)
+        )
+        optimizer.emit(self.emit, gradient, self.step, theta, *state)
+
+
+class _LayerScope:
+    """A layer's place in the program: what `fastnn.layers.base.Scope` promises."""
+
+    def __init__(self, compilation: _Compilation, placed: PlacedLayer) -> None:
+        self.placed = placed
+        self.rows = compilation.rows
+        self.training = compilation.purpose.training
+        self.position = placed.position
+        self.seed = compilation.plan.seed
+        self.step = compilation.step
+        self.emit = compilation.emit
+        self._compilation = compilation
+
+    @property
+    def output(self) -> Tensor:
+        return self._compilation.tensor(self.placed.output, self.rows, *self.placed.output_shape)
+
+    def __getitem__(self, role: str) -> Tensor:
+        """The role's tensor: "W" may be W1, "dW" its gradient dW1, "mean" the buffer mean1."""
+        shapes = self.placed.shapes
+        if role in shapes:
+            return self._compilation.tensor(self.placed.names[role], *shapes[role])
+        return self._compilation.tensor(f"d{self.placed.names[role[1:]]}", *shapes[role[1:]])

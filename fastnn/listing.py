@@ -1,0 +1,50 @@
+"""The listing of a program: its ops as text, one a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fastnn.ops import Op, Tensor
+
+# Options that a line shows where they aren't as in this table; other sizes follow from the shapes.
+_PLAIN = {
+    **dict.fromkeys(("stride_h", "stride_w", "dilation_h", "dilation_w", "groups"), 1),
+    **dict.fromkeys(("pad_top", "pad_left", "nesterov", "decoupled", "momentum", "weight_decay"), 0),
+}
+_ALWAYS_SHOWN = ("rate",)
+
+
+def list_ops(ops: Sequence[Op], gathered: Mapping[str, Tensor]) -> list[str]:
+    """A line for every op, in columns: number, kernel, operands read, operands written, options.
+
+    `gathered` are the tensors of a batch that the executor takes from the data, which makes the first line.
+    """
+    lines = [_op_cells(op) for op in ops]
+    batch = [tensor for role, tensor in gathered.items() if role != "loss"]
+    if batch:
+        sources = ", ".join(f"{tensor.name}[order]" for tensor in batch)
+        lines.insert(0, ("gather", sources, ", ".join(map(str, batch)), ""))
+    kernel_width, reads_width = (max(len(line[column]) for line in lines) for column in (0, 1))
+    number_width = len(str(len(lines) - 1))
+    return [
+        f"{number:>{number_width}}  {kernel:<{kernel_width}}  {reads:<{reads_width}} -> {writes}{options}"
+        for number, (kernel, reads, writes, options) in enumerate(lines)
+    ]
+
+
+def _op_cells(op: Op) -> tuple[str, str, str, str]:
+    kernel = f"{op.kernel} + relu" if op.sizes.get("relu") else op.kernel
+    options = [_option(name, value) for name, value in {**op.sizes, **op.scalars}.items() if _is_shown(name, value)]
+    return kernel, _operands(op.reads), _operands(op.writes), "".join(f"  {option}" for option in options)
+
+
+def _operands(tensors: Sequence[Tensor | None]) -> str:
+    return ", ".join(each.name if each.name == "step" else str(each) for each in tensors if each is not None)
+
+
+def _is_shown(name: str, value: float) -> bool:
+    return name in _ALWAYS_SHOWN or (name in _PLAIN and value != _PLAIN[name])
+
+
+def _option(name: str, value: float) -> str:
+    return f"{name}={value:g}"

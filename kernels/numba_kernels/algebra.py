@@ -1,0 +1,157 @@
+"""Matrix products: every kernel is a thin name over one product, which matmul.h describes.
+
+Every element of c is one chain of multiply-adds over k in ascending order, begun at the bias or at zero. Blocks of
+k continue the chain from c, and threads and tiles only divide c. So an element has the same bits whatever the tile,
+the block, the number of threads or the other rows of its batch.
+"""
+
+from __future__ import annotations
+
+from .memory import helper, is_null, like, null, offset, share, stack
+from .registry import kernel
+from .tile import TILE_ROWS, tile, tile_columns, wide_columns
+
+# Packed panels of b: _PANEL_K x tile_columns, which fill half of a 32 KiB L1.
+PANEL_K = 128
+PANEL_SIZE = PANEL_K * 32
+# Below this many rows, b is read from where it lies: packing costs a write and a read of b, which only several tiles
+# of rows pay back.
+_PACK_MIN_ROWS = 3 * TILE_ROWS
+# A b with at most this many elements is read in place too: it lies in L1.
+_PACK_MIN_SIZE = 2048
+
+
+@helper
+def _shift(matrix, i, j):
+    """The matrix (pointer, row stride) from row i and column j on; null stays null."""
+    pointer, row = matrix
+    return (pointer if is_null(pointer) else offset(pointer, i * row + j)), row
+
+
+@helper
+def multiply_rows(m, columns, k, a, b, c, start, mask, relu):
+    """A tile's product for any number of rows."""
+    pointer, a_row, a_column = a
+    for i in range(0, m, TILE_ROWS):
+        rows = min(TILE_ROWS, m - i)
+        a_tile = offset(pointer, i * a_row), a_row, a_column
+        tile(rows, columns, k, a_tile, b, _shift(c, i, 0), _shift(start, i, 0), _shift(mask, i, 0), relu)
+
+
+@helper
+def _multiply_in_place(m, n, k, a, b, b_row, c, start, mask, relu):
+    """b read where it lies: all of k in one pass, panel after panel. One or two rows take wide panels."""
+    j = 0
+    wide = wide_columns(b)
+    if m <= 2:
+        while j + wide <= n:
+            tile(m, wide, k, a, (offset(b, j), b_row), _shift(c, 0, j), _shift(start, 0, j), _shift(mask, 0, j), relu)
+            j += wide
+    while j < n:
+        columns = min(tile_columns(b), n - j)
+        panel = offset(b, j), b_row
+        multiply_rows(m, columns, k, a, panel, _shift(c, 0, j), _shift(start, 0, j), _shift(mask, 0, j), relu)
+        j += columns
+
+
+@helper
+def _pack_panel(k, columns, b, b_row, b_column, panel):
+    """A block of b (k, columns) as a panel (k, tile_columns); the columns beyond are left undefined."""
+    width = tile_columns(b)
+    if b_column == 1:
+        for p in range(k):
+            for j in range(columns):
+                panel[p * width + j] = b[p * b_row + j]
+    else:
+        for j in range(columns):
+            for p in range(k):
+                panel[p * width + j] = b[p * b_row + j * b_column]
+
+
+@helper
+def _multiply_packed(m, n, k, a, b, b_row, b_column, c, start, mask, relu):
+    """b packed panel by panel, so that the tile reads it in one run however far apart its rows lie."""
+    width = tile_columns(b)
+    panel = stack(b, PANEL_SIZE)
+    pointer, a_row, a_column = a
+    for j in range(0, n, width):
+        columns = min(width, n - j)
+        c_block = _shift(c, 0, j)
+        for p in range(0, k, PANEL_K):
+            depth = min(PANEL_K, k - p)
+            _pack_panel(depth, columns, offset(b, p * b_row + j * b_column), b_row, b_column, panel)
+            # The blocks after the first continue from c; the last alone has the epilogue.
+            is_last = p + depth == k
+            start_block = c_block if p > 0 else _shift(start, 0, j)
+            mask_block = _shift(mask, 0, j) if is_last else (null(b), 0)
+            a_block = offset(pointer, p * a_column), a_row, a_column
+            multiply_rows(
+                m, columns, depth, a_block, (panel, width), c_block, start_block, mask_block, relu and is_last
+            )
+
+
+@helper
+def product(m, n, k, a, b, c, bias, mask, relu, thread, threads):
+    """c (m, n) = relu?(bias (n,) + a (m, k) b (k, n)) · 1[mask (m, n) > 0]?; absent operands are null.
+
+    a and b are (pointer, row stride, column stride). The threads divide the rows or the columns, whichever have more
+    tiles.
+    """
+    width = tile_columns(c)
+    a_pointer, a_row, a_column = a
+    b_pointer, b_row, b_column = b
+    c_row, row_end, column, column_end = n, m, 0, n
+    row = 0
+    if (n + width - 1) // width >= min(2 * threads, (m + TILE_ROWS - 1) // TILE_ROWS + 1):
+        column, column_end = share(n, width, thread, threads)
+    else:
+        row, row_end = share(m, TILE_ROWS, thread, threads)
+    rows, columns = row_end - row, column_end - column
+    a_part = offset(a_pointer, row * a_row), a_row, a_column
+    b_part = offset(b_pointer, column * b_column)
+    c_part = _shift((c, c_row), row, column)
+    start = _shift((bias, 0), row, column)
+    mask_part = _shift((mask, c_row), row, column)
+    if k == 0 or (b_column == 1 and (rows < _PACK_MIN_ROWS or k * columns <= _PACK_MIN_SIZE)):
+        _multiply_in_place(rows, columns, k, a_part, b_part, b_row, c_part, start, mask_part, relu)
+    else:
+        _multiply_packed(rows, columns, k, a_part, b_part, b_row, b_column, c_part, start, mask_part, relu)
+
+
+@kernel
+def matmul(t, n, s, thread, threads):
+    """c (m, n) = a (m, k) b (k, n), with any strides of a; one of b's strides is 1."""
+    a, b, none = (t[0], n[3], n[4]), (t[1], n[5], n[6]), null(t[0])
+    product(n[0], n[1], n[2], a, b, t[2], none, none, False, thread, threads)
+
+
+@kernel
+def linear(t, n, s, thread, threads):
+    """y (m, n) = x (m, k) weight (k, n) + bias (n,); max(y, 0) if relu."""
+    m, k, columns = n[0], n[1], n[2]
+    x, weight = (t[0], k, 1), (t[1], columns, 1)
+    product(m, columns, k, x, weight, t[3], t[2], null(t[0]), n[3] != 0, thread, threads)
+
+
+@kernel
+def linear_backward_input(t, n, s, thread, threads):
+    """dx (m, k) = dy (m, n) weight (k, n)ᵀ, times 1[mask > 0] (m, k)."""
+    m, k, columns = n[0], n[1], n[2]
+    dy, weight = (t[0], columns, 1), (t[1], 1, columns)
+    product(m, k, columns, dy, weight, t[3], null(t[0]), t[2], False, thread, threads)
+
+
+@kernel
+def linear_backward_weight(t, n, s, thread, threads):
+    """dweight (k, n) = x (m, k)ᵀ dy (m, n); dbias (n,) = Σ over rows of dy."""
+    m, k, columns = n[0], n[1], n[2]
+    dy, dbias, none = t[1], t[3], null(t[0])
+    product(k, columns, m, (t[0], 1, k), (dy, columns, 1), t[2], none, none, False, thread, threads)
+    if is_null(dbias):
+        return
+    begin, end = share(columns, 16, thread, threads)
+    for j in range(begin, end):
+        dbias[j] = like(dy[0], 0)
+    for i in range(m):
+        for j in range(begin, end):
+            dbias[j] += dy[i * columns + j]

@@ -1,0 +1,218 @@
+"""Losses and their gradients: `loss` holds one value a row. The threads divide the rows.
+
+Rows are worked on in blocks, which rows.py describes.
+"""
+
+from __future__ import annotations
+
+from . import vector_math
+from .memory import as_int64, helper, inlined, is_null, like, null, offset, share, stack
+from .registry import kernel
+from .rows import BLOCK, add_row_sums, block_rows, exp_block, exp_rows, scale_row
+
+_GRAIN = 16
+
+
+@helper
+def _clear(total, count):
+    for k in range(count):
+        total[k] = like(total[k], 0)
+
+
+@helper
+def _weighted_means(total, weight, loss, first, count, columns):
+    """loss[first + i] = weight[first + i] total[i] / columns; no weight is 1."""
+    factor = like(total[0], 1) / like(total[0], columns)
+    if is_null(weight):
+        for i in range(count):
+            loss[first + i] = factor * total[i]
+    else:
+        for i in range(count):
+            loss[first + i] = weight[first + i] * (factor * total[i])
+
+
+@helper
+def _spread_weights(weight, scale, factor, first, count, width):
+    """factor[i, j] = scale weight[first + i], of a block (count, width); no weight is 1."""
+    if is_null(weight):
+        for i in range(count * width):
+            factor[i] = scale
+    elif width == 1:
+        for i in range(count):
+            factor[i] = scale * weight[first + i]
+    else:
+        for i in range(count):
+            for j in range(width):
+                factor[i * width + j] = scale * weight[first + i]
+
+
+# --- binary: p, z, y, a, dp, dz (rows, columns); y in [0, 1] --------------------------------------------------
+
+
+@inlined
+def _binary_term(p, y):
+    zero, one = like(p, 0), like(p, 1)
+    of_y = zero if y == zero else -y * vector_math.log(p)
+    of_rest = zero if y == one else (one - y) * vector_math.log1p(-p)
+    return of_y - of_rest
+
+
+@kernel
+def log_loss_binary(t, n, s, thread, threads):
+    """loss[i] = mean over j of −y log p − (1 − y) log(1 − p), with 0 log 0 = 0."""
+    columns = n[1]
+    step = block_rows(columns)
+    terms, total = stack(t[0], BLOCK), stack(t[0], BLOCK)
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        _clear(total, count)
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            p, y = offset(t[0], i * columns + j), offset(t[1], i * columns + j)
+            for k in range(count * width):
+                terms[k] = _binary_term(p[k], y[k])
+            add_row_sums(terms, total, count, width)
+        _weighted_means(total, null(t[0]), t[2], i, count, columns)
+
+
+@inlined
+def _binary_term_backward(p, y):
+    zero, one = like(p, 0), like(p, 1)
+    of_y = zero if y == zero else y / p
+    of_rest = zero if y == one else (one - y) / (one - p)
+    return of_rest - of_y
+
+
+@kernel
+def log_loss_binary_backward(t, n, s, thread, threads):
+    """dp = scale (−y / p + (1 − y) / (1 − p)), a term with a zero numerator being 0."""
+    p, y, dp = t[0], t[1], t[2]
+    begin, end = share(n[0] * n[1], _GRAIN, thread, threads)
+    for i in range(begin, end):
+        dp[i] = like(p[i], s[0]) * _binary_term_backward(p[i], y[i])
+
+
+@kernel
+def log_loss_binary_with_logits(t, n, s, thread, threads):
+    """a = sigmoid(z); loss[i] = weight[i] · mean over j of max(z, 0) − z y + log(1 + e^−|z|);
+    dz = scale weight[i] (a − y).
+    """
+    weight, loss, a, dz = t[2], t[3], t[4], t[5]
+    columns = n[1]
+    step = block_rows(columns)
+    p, terms, total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    zero, one = like(p[0], 0), like(p[0], 1)
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        _clear(total, count)
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            first = i * columns + j
+            z, y = offset(t[0], first), offset(t[1], first)
+            for k in range(count * width):
+                v = z[k]
+                e = vector_math.exp(-abs(v))
+                p[k] = (e if v < zero else one) / (one + e)
+                terms[k] = ((v if v > zero else zero) - v * y[k]) + vector_math.log1p_unit(e)
+            add_row_sums(terms, total, count, width)
+            if not is_null(a):
+                for k in range(count * width):
+                    a[first + k] = p[k]
+            if not is_null(dz):
+                _spread_weights(weight, like(p[0], s[0]), factor, i, count, width)
+                for k in range(count * width):
+                    dz[first + k] = factor[k] * (p[k] - y[k])
+        if not is_null(loss):
+            _weighted_means(total, weight, loss, i, count, columns)
+
+
+# --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1 ------------------------------
+
+
+@kernel
+def log_loss_classes(t, n, s, thread, threads):
+    """loss[i] = −log p[i, classes[i]]."""
+    p, classes, loss = t[0], as_int64(t[1]), t[2]
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end):
+        loss[i] = -vector_math.log(p[i * n[1] + classes[i]])
+
+
+@kernel
+def log_loss_classes_backward(t, n, s, thread, threads):
+    """dp[i, j] = −scale / p[i, j] where j = classes[i], else 0."""
+    p, classes, dp = t[0], as_int64(t[1]), t[2]
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin * n[1], end * n[1]):
+        dp[i] = like(p[i], 0)
+    for i in range(begin, end):
+        j = i * n[1] + classes[i]
+        dp[j] = like(p[j], -s[0]) / p[j]
+
+
+@kernel
+def log_loss_classes_with_logits(t, n, s, thread, threads):
+    """a = softmax(z); loss[i] = weight[i] (log Σ_j e^z[i, j] − z[i, classes[i]]);
+    dz = scale weight[i] (a − 1[j = classes[i]]). The row's maximum is taken off z first.
+    """
+    z, classes, weight, loss, a, dz = t[0], as_int64(t[1]), t[2], t[3], t[4], t[5]
+    columns = n[1]
+    step = block_rows(columns)
+    e, top, total = stack(z, BLOCK), stack(z, BLOCK), stack(z, BLOCK)
+    one, scale = like(e[0], 1), like(e[0], s[0])
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        exp_rows(offset(z, i * columns), top, total, e, count, columns)
+        if not is_null(loss):
+            for k in range(count):
+                weight_k = one if is_null(weight) else weight[i + k]
+                z_of_class = z[(i + k) * columns + classes[i + k]]
+                loss[i + k] = weight_k * (vector_math.log(total[k]) + (top[k] - z_of_class))
+        if is_null(a) and is_null(dz):
+            continue
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            if width < columns:
+                exp_block(offset(z, i * columns + j), top, e, count, width)
+            for k in range(count):
+                first = (i + k) * columns + j
+                inverse = one / total[k]
+                if not is_null(a):
+                    scale_row(offset(e, k * width), inverse, offset(a, first), width)
+                if not is_null(dz):
+                    factor = scale if is_null(weight) else scale * weight[i + k]
+                    scale_row(offset(e, k * width), factor * inverse, offset(dz, first), width)
+                    if j <= classes[i + k] < j + width:
+                        dz[first + classes[i + k] - j] -= factor
+
+
+# --- squared error: a, y, da (rows, columns) --------------------------------------------------------------------
+
+
+@kernel
+def squared_error(t, n, s, thread, threads):
+    """loss[i] = weight[i] · mean over j of (a − y)²; da = scale · 2 weight[i] (a − y)."""
+    weight, loss, da = t[2], t[3], t[4]
+    columns = n[1]
+    step = block_rows(columns)
+    terms, total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        _clear(total, count)
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            first = i * columns + j
+            a, y = offset(t[0], first), offset(t[1], first)
+            for k in range(count * width):
+                terms[k] = (a[k] - y[k]) * (a[k] - y[k])
+            add_row_sums(terms, total, count, width)
+            if not is_null(da):
+                _spread_weights(weight, like(terms[0], 2 * s[0]), factor, i, count, width)
+                for k in range(count * width):
+                    da[first + k] = factor[k] * (a[k] - y[k])
+        if not is_null(loss):
+            _weighted_means(total, weight, loss, i, count, columns)

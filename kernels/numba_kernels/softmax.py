@@ -1,0 +1,65 @@
+"""Softmax over the rows of (rows, columns); the threads divide the rows. All may be done in place."""
+
+from __future__ import annotations
+
+from . import vector_math
+from .memory import like, offset, share, stack
+from .registry import kernel
+from .rows import BLOCK, block_rows, exp_block, exp_rows, row_sum, scale_row
+
+_GRAIN = 16
+
+
+@kernel
+def softmax(t, n, s, thread, threads):
+    """y[i, j] = e^x[i, j] / Σ_j e^x[i, j], the row's maximum taken off x first."""
+    columns = n[1]
+    step = block_rows(columns)
+    e, top, total = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        x, y = offset(t[0], i * columns), offset(t[1], i * columns)
+        exp_rows(x, top, total, e, count, columns)
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            if width < columns:
+                exp_block(offset(x, j), top, e, count, width)
+            for k in range(count):
+                inverse = like(total[k], 1) / total[k]
+                scale_row(offset(e, k * width), inverse, offset(y, j + k * width), width)
+
+
+@kernel
+def softmax_backward(t, n, s, thread, threads):
+    """dx[i, j] = y[i, j] (dy[i, j] − Σ_j dy[i, j] y[i, j]), y the output of softmax."""
+    columns = n[1]
+    product = stack(t[0], BLOCK)
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end):
+        dy, y, dx = offset(t[0], i * columns), offset(t[1], i * columns), offset(t[2], i * columns)
+        dot = like(product[0], 0)
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            for k in range(width):
+                product[k] = dy[j + k] * y[j + k]
+            dot += row_sum(product, width)
+        for j in range(columns):
+            dx[j] = y[j] * (dy[j] - dot)
+
+
+@kernel
+def log_softmax(t, n, s, thread, threads):
+    """y[i, j] = x[i, j] − log Σ_j e^x[i, j], the row's maximum taken off x first."""
+    columns = n[1]
+    step = block_rows(columns)
+    e, top, total = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        exp_rows(offset(t[0], i * columns), top, total, e, count, columns)
+        for k in range(count):
+            x, y = offset(t[0], (i + k) * columns), offset(t[1], (i + k) * columns)
+            log_total = vector_math.log(total[k])
+            for j in range(columns):
+                y[j] = (x[j] - top[k]) - log_total

@@ -1,0 +1,395 @@
+"""Examples of every kernel's operands and results, for the tests that go through the whole kernel list.
+
+Operands are float64 here, or int64 for classes and float64 for `step`; a test rounds them to the kernel's
+dtype. `expected` is a function of the rounded operands, so that it has no rounding of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import reference
+
+Array = np.ndarray
+Operands = dict[str, Array | None]
+
+
+@dataclass
+class Example:
+    """One call of a kernel. `updates` are operands that it reads and overwrites."""
+
+    reads: Operands
+    expected: Callable[..., dict[str, Array | None]]
+    sizes: dict[str, int]
+    scalars: dict[str, float] = field(default_factory=dict)
+    updates: Operands = field(default_factory=dict)
+
+
+def examples(kernel: str) -> Iterator[Example]:
+    """Small examples of one kernel: sizes from none to across a vector's end, operands there and absent."""
+    return _MAKERS[kernel](kernel, np.random.default_rng(0))
+
+
+_MAKERS: dict[str, Callable[[str, np.random.Generator], Iterator[Example]]] = {}
+
+_VECTORS = (0, 1, 5, 16, 17, 67, 1500)
+_TABLES = ((0, 3), (1, 1), (7, 1), (5, 3), (33, 10), (17, 16), (3, 600), (130, 2))
+_PRODUCTS = ((0, 3, 2), (1, 1, 1), (4, 0, 3), (5, 7, 3), (32, 30, 16), (33, 17, 65), (70, 16, 1))  # m, k, n
+
+
+def _makes(*kernels: str):
+    def register(maker):
+        _MAKERS.update(dict.fromkeys(kernels, maker))
+        return maker
+
+    return register
+
+
+# --- algebra ---------------------------------------------------------------------------------------
+
+
+@_makes("matmul")
+def _matmul(kernel, rng):
+    for m, k, n in _PRODUCTS:
+        for transposed in (False, True):
+            a, b = rng.normal(size=(m, k)), rng.normal(size=(n, k) if transposed else (k, n))
+            strides = {"a_row_stride": k, "a_column_stride": 1}
+            if transposed:
+                strides |= {"b_row_stride": 1, "b_column_stride": k}
+            else:
+                strides |= {"b_row_stride": n, "b_column_stride": 1}
+
+            def expected(a, b, transposed=transposed):
+                return {"c": reference.matmul(a, b.T if transposed else b)}
+
+            yield Example({"a": a, "b": b}, expected, {"m": m, "n": n, "k": k} | strides)
+
+
+@_makes("linear")
+def _linear(kernel, rng):
+    for m, k, n in _PRODUCTS:
+        for relu, biased in ((0, True), (1, True), (0, False)):
+            bias = rng.normal(size=n) if biased else None
+            reads = {"x": rng.normal(size=(m, k)), "weight": rng.normal(size=(k, n)), "bias": bias}
+
+            def expected(x, weight, bias, relu=relu):
+                y = reference.linear(x, weight, bias)
+                return {"y": reference.relu(y) if relu else y}
+
+            yield Example(reads, expected, {"m": m, "k": k, "n": n, "relu": relu})
+
+
+@_makes("linear_backward_input")
+def _linear_backward_input(kernel, rng):
+    for m, k, n in _PRODUCTS:
+        for masked in (False, True):
+            mask = reference.relu(rng.normal(size=(m, k))) if masked else None
+            reads = {"dy": rng.normal(size=(m, n)), "weight": rng.normal(size=(k, n)), "mask": mask}
+
+            def expected(dy, weight, mask):
+                return {"dx": reference.linear_backward_input(dy, weight, mask)}
+
+            yield Example(reads, expected, {"m": m, "k": k, "n": n})
+
+
+@_makes("linear_backward_weight")
+def _linear_backward_weight(kernel, rng):
+    for m, k, n in _PRODUCTS:
+        for biased in (True, False):
+
+            def expected(x, dy, biased=biased):
+                dweight, dbias = reference.linear_backward_weight(x, dy)
+                return {"dweight": dweight, "dbias": dbias if biased else None}
+
+            reads = {"x": rng.normal(size=(m, k)), "dy": rng.normal(size=(m, n))}
+            yield Example(reads, expected, {"m": m, "k": k, "n": n})
+
+
+# --- activations -----------------------------------------------------------------------------------
+
+
+@_makes("relu", "sigmoid", "tanh")
+def _elementwise(kernel, rng):
+    for size in _VECTORS:
+        yield Example(
+            {"x": 3 * rng.normal(size=size)}, lambda x: {"y": getattr(reference, kernel)(x)}, {"size": size}
+        )
+
+
+@_makes("relu_backward", "sigmoid_backward", "tanh_backward")
+def _elementwise_backward(kernel, rng):
+    for size in _VECTORS:
+        reads = {"dy": rng.normal(size=size), "y": np.tanh(rng.normal(size=size))}
+        yield Example(reads, lambda dy, y: {"dx": getattr(reference, kernel)(dy, y)}, {"size": size})
+
+
+@_makes("softmax", "log_softmax")
+def _over_rows(kernel, rng):
+    for rows, columns in _TABLES:
+        reads = {"x": 3 * rng.normal(size=(rows, columns))}
+        sizes = {"rows": rows, "columns": columns}
+        yield Example(reads, lambda x: {"y": getattr(reference, kernel)(x)}, sizes)
+
+
+@_makes("softmax_backward")
+def _softmax_backward(kernel, rng):
+    for rows, columns in _TABLES:
+        y = reference.softmax(rng.normal(size=(rows, columns)))
+        reads = {"dy": rng.normal(size=(rows, columns)), "y": y}
+        sizes = {"rows": rows, "columns": columns}
+        yield Example(reads, lambda dy, y: {"dx": reference.softmax_backward(dy, y)}, sizes)
+
+
+@_makes("dropout")
+def _dropout(kernel, rng):
+    for size, rate, seed, step in (
+        (0, 0.5, 1, 1),
+        (67, 0.0, 2, 5),
+        (1500, 0.3, 2**62, 2**40),
+        (500, 0.9, 0, 1),
+    ):
+
+        def expected(x, step, seed=seed, rate=rate):
+            return {"y": reference.dropout(x, rate, seed, 3, int(step[1]))}
+
+        reads = {"x": rng.normal(size=size), "step": np.array([0.1, step])}
+        yield Example(reads, expected, {"size": size, "seed": seed, "stream": 3}, {"rate": rate})
+
+
+# --- losses ----------------------------------------------------------------------------------------
+
+
+def _labels(kernel: str, rng: np.random.Generator, rows: int, columns: int) -> Operands:
+    if "classes" in kernel:
+        return {"classes": rng.integers(0, columns, size=rows)}
+    return {"y": rng.random((rows, columns)).round(1)}
+
+
+@_makes("log_loss_binary", "log_loss_classes")
+def _log_loss(kernel, rng):
+    for rows, columns in _TABLES:
+        reads = {"p": rng.uniform(0.01, 0.99, size=(rows, columns))} | _labels(kernel, rng, rows, columns)
+
+        def expected(p, labels):
+            return {"loss": getattr(reference, kernel)(p, labels)}
+
+        yield Example(reads, expected, {"rows": rows, "columns": columns})
+
+
+@_makes("log_loss_binary_backward", "log_loss_classes_backward")
+def _log_loss_backward(kernel, rng):
+    for rows, columns in _TABLES:
+        reads = {"p": rng.uniform(0.01, 0.99, size=(rows, columns))} | _labels(kernel, rng, rows, columns)
+
+        def expected(p, labels):
+            return {"dp": getattr(reference, kernel)(p, labels, 0.3)}
+
+        yield Example(reads, expected, {"rows": rows, "columns": columns}, {"scale": 0.3})
+
+
+@_makes("log_loss_binary_with_logits", "log_loss_classes_with_logits", "squared_error")
+def _loss_and_gradient(kernel, rng):
+    written = ("loss", "da") if kernel == "squared_error" else ("loss", "a", "dz")
+    read = "a" if kernel == "squared_error" else "z"
+    for rows, columns in _TABLES:
+        for weighted in (False, True):
+            for wanted in (written, ("loss",), written[-1:]):
+                weight = rng.random(rows) if weighted else None
+                reads = {read: 2 * rng.normal(size=(rows, columns))}
+                reads |= _labels(kernel, rng, rows, columns) | {"weight": weight}
+
+                def expected(predicted, labels, weight, wanted=wanted):
+                    results = getattr(reference, kernel)(predicted, labels, weight, 0.3)
+                    named = dict(zip(written, results, strict=True))
+                    return {name: named[name] if name in wanted else None for name in written}
+
+                yield Example(reads, expected, {"rows": rows, "columns": columns}, {"scale": 0.3})
+
+
+# --- convolution and pooling -----------------------------------------------------------------------
+
+# n, c, h, w, filters, r, s, stride, padding (top, left; bottom, right the same), dilation, groups
+_CONVOLUTIONS = (
+    (2, 3, 7, 6, 5, 3, 2, (1, 1), (0, 0), (1, 1), 1),
+    (3, 4, 8, 9, 6, 3, 3, (2, 1), (1, 2), (1, 2), 2),
+    (1, 1, 28, 28, 6, 5, 5, (1, 1), (0, 0), (1, 1), 1),
+    (2, 18, 6, 19, 17, 3, 3, (1, 1), (1, 1), (1, 1), 1),
+    (2, 6, 6, 6, 6, 3, 3, (1, 1), (1, 1), (1, 1), 6),
+    (0, 2, 4, 4, 3, 2, 2, (1, 1), (0, 0), (1, 1), 1),
+)
+
+
+@_makes("conv2d", "conv2d_naive", "conv2d_naive_backward", "conv2d_backward_input", "conv2d_backward_weight")
+def _convolution(kernel, rng):
+    for n, c, h, w, filters, r, s, stride, padding, dilation, groups in _CONVOLUTIONS:
+        plain = {
+            "stride": stride,
+            "padding": tuple((each, each) for each in padding),
+            "dilation": dilation,
+            "groups": groups,
+        }
+        x, bias = rng.normal(size=(n, c, h, w)), rng.normal(size=filters)
+        weight = rng.normal(size=(filters, c // groups, r, s))
+        y_shape = reference.conv2d(x, weight, bias, **plain).shape
+        sizes = {"n": n, "c": c, "h": h, "w": w, "filters": filters, "r": r, "s": s}
+        sizes |= dict(zip(("stride_h", "stride_w"), stride, strict=True))
+        sizes |= dict(zip(("pad_top", "pad_left"), padding, strict=True))
+        sizes |= dict(zip(("dilation_h", "dilation_w"), dilation, strict=True))
+        sizes |= {"groups": groups, "out_h": y_shape[2], "out_w": y_shape[3]}
+        dy = rng.normal(size=y_shape)
+
+        def forward(x, weight, bias, plain=plain, relu=False):
+            y = reference.conv2d(x, weight, bias, **plain)
+            return {"y": reference.relu(y) if relu else y}
+
+        def gradients(dy, x, weight, plain=plain):
+            results = reference.conv2d_backward(dy, x, weight, **plain)
+            return dict(zip(("dx", "dweight", "dbias"), results, strict=True))
+
+        def by_input(dy, weight, x=x, gradients=gradients):
+            return {"dx": gradients(dy, x, weight)["dx"]}
+
+        def by_weight(x, dy, weight=weight, gradients=gradients, biased=True):
+            results = gradients(dy, x, weight)
+            return {"dweight": results["dweight"], "dbias": results["dbias"] if biased else None}
+
+        def with_relu(*operands, forward=forward):
+            return forward(*operands, relu=True)
+
+        def without_bias(*operands, by_weight=by_weight):
+            return by_weight(*operands, biased=False)
+
+        match kernel:
+            case "conv2d_naive":
+                yield Example({"x": x, "weight": weight, "bias": bias}, forward, sizes)
+                yield Example({"x": x, "weight": weight, "bias": None}, forward, sizes)
+            case "conv2d":
+                yield Example({"x": x, "weight": weight, "bias": bias}, forward, sizes | {"relu": 0})
+                yield Example({"x": x, "weight": weight, "bias": None}, with_relu, sizes | {"relu": 1})
+            case "conv2d_naive_backward":
+                yield Example({"dy": dy, "x": x, "weight": weight}, gradients, sizes)
+            case "conv2d_backward_input":
+                yield Example({"dy": dy, "weight": weight}, by_input, sizes)
+            case "conv2d_backward_weight":
+                yield Example({"x": x, "dy": dy}, by_weight, sizes)
+                yield Example({"x": x, "dy": dy}, without_bias, sizes)
+
+
+# n, c, h, w, kernel, stride, padding
+_POOLS = (
+    (2, 3, 6, 8, (2, 2), (2, 2), (0, 0)),
+    (1, 5, 7, 9, (3, 2), (2, 1), (1, 1)),
+    (4, 16, 4, 5, (2, 2), (2, 2), (0, 0)),
+    (0, 2, 4, 4, (2, 2), (2, 2), (0, 0)),
+)
+
+
+@_makes("max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward")
+def _pooling(kernel, rng):
+    for n, c, h, w, *plain in _POOLS:
+        x = rng.normal(size=(n, c, h, w))
+        y_shape = reference.avg_pool2d(x, *plain).shape
+        names = ("r", "s", "stride_h", "stride_w", "pad_top", "pad_left", "out_h", "out_w")
+        numbers = (*plain[0], *plain[1], *plain[2], *y_shape[2:])
+        sizes = {"planes": n * c, "h": h, "w": w} | dict(zip(names, numbers, strict=True))
+        pool = getattr(reference, kernel)
+
+        def forward(x, plain=plain, pool=pool):
+            return {"y": pool(x, *plain)}
+
+        def backward(dy, x=x, plain=plain, pool=pool):
+            return {"dx": pool(dy, x, *plain)}
+
+        reads = {"dy": rng.normal(size=y_shape), "x": x}
+        if kernel == "avg_pool2d_backward":
+            del reads["x"]
+        if kernel.endswith("_backward"):
+            yield Example(reads, backward, sizes)
+        else:
+            yield Example({"x": x}, forward, sizes)
+
+
+# --- normalization -----------------------------------------------------------------------------------
+
+_NORMALIZED = ((32, 5, 1), (7, 3, 10), (4, 17, 1), (2, 1, 1), (3, 2, 300))  # rows, channels, inner
+
+
+@_makes("batch_norm", "batch_norm_backward", "batch_norm_inference")
+def _batch_norm(kernel, rng):
+    for shape in _NORMALIZED:
+        x, dy = 2 + rng.normal(size=shape), rng.normal(size=shape)
+        gamma, beta, running_mean = rng.normal(size=(3, shape[1]))
+        running_var = rng.uniform(0.5, 2, size=shape[1])
+        affine, running = (
+            {"gamma": gamma, "beta": beta},
+            {"running_mean": running_mean, "running_var": running_var},
+        )
+        sizes = dict(zip(("rows", "channels", "inner"), shape, strict=True))
+        eps, momentum = 1e-3, 0.1
+
+        def training(*operands):
+            names = ("y", "mean", "inv_std", "running_mean", "running_var")
+            return dict(zip(names, reference.batch_norm(*operands, 1e-3, 0.1), strict=True))
+
+        def backward(*operands):
+            return dict(zip(("dx", "dgamma", "dbeta"), reference.batch_norm_backward(*operands), strict=True))
+
+        def inference(*operands):
+            return {"y": reference.batch_norm_inference(*operands, 1e-3)}
+
+        match kernel:
+            case "batch_norm":
+                scalars = {"eps": eps, "momentum": momentum}
+                yield Example({"x": x} | affine, training, sizes, scalars, running)
+            case "batch_norm_backward":
+                statistics = {"mean": x.mean(axis=(0, 2)), "inv_std": 1 / np.sqrt(x.var(axis=(0, 2)) + eps)}
+                yield Example({"dy": dy, "x": x, "gamma": gamma} | statistics, backward, sizes)
+            case "batch_norm_inference":
+                yield Example({"x": x} | affine | running, inference, sizes, {"eps": eps})
+
+
+# --- optimizers ------------------------------------------------------------------------------------
+
+
+@_makes("sgd")
+def _sgd(kernel, rng):
+    for size in _VECTORS:
+        for momentum, nesterov, weight_decay in ((0.0, 0, 0.0), (0.9, 0, 0.0), (0.9, 1, 0.1), (0.0, 0, 0.1)):
+            velocity = rng.normal(size=size) if momentum else None
+
+            def expected(
+                gradient, step, theta, velocity, momentum=momentum, nesterov=nesterov, decay=weight_decay
+            ):
+                before = np.zeros_like(theta) if velocity is None else velocity
+                theta, after = reference.sgd(gradient, theta, before, step[0], momentum, decay, nesterov)
+                return {"theta": theta, "velocity": None if velocity is None else after}
+
+            yield Example(
+                {"gradient": rng.normal(size=size), "step": np.array([0.1, 3])},
+                expected,
+                {"size": size, "nesterov": nesterov},
+                {"momentum": momentum, "weight_decay": weight_decay},
+                {"theta": rng.normal(size=size), "velocity": velocity},
+            )
+
+
+@_makes("adam")
+def _adam(kernel, rng):
+    for size in _VECTORS:
+        for t, decoupled, weight_decay in ((1, 0, 0.0), (7, 0, 0.1), (7, 1, 0.1), (100_000, 0, 0.0)):
+            scalars = {"beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": weight_decay}
+
+            def expected(gradient, step, *state, scalars=scalars, decoupled=decoupled):
+                results = reference.adam(gradient, *state, *step, **scalars, decoupled=decoupled)
+                return dict(zip(("theta", "m", "v"), results, strict=True))
+
+            state = {"theta": rng.normal(size=size), "m": rng.normal(size=size), "v": rng.random(size)}
+            yield Example(
+                {"gradient": rng.normal(size=size), "step": np.array([0.1, t])},
+                expected,
+                {"size": size, "decoupled": decoupled},
+                scalars,
+                state,
+            )

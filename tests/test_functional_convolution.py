@@ -1,0 +1,126 @@
+"""conv2d and its gradients, fast and naive: exact on integers for every option."""
+
+import numpy as np
+import pytest
+import reference
+from arrays import UNIT_ROUNDOFF, integers, normal, wide
+from compare import assert_identical
+
+import fastnn.functional as F
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+# n, c, h, w, filters, r, s, and options
+CONFIGURATIONS = [
+    ((2, 3, 7, 6, 4, 3, 3), {}),
+    ((2, 3, 7, 6, 4, 3, 2), {"padding": 1}),
+    ((2, 3, 7, 6, 4, 2, 3), {"padding": (0, 2), "stride": (2, 1)}),
+    ((2, 2, 9, 8, 3, 3, 3), {"dilation": 2}),
+    ((2, 2, 9, 8, 3, 2, 3), {"dilation": (3, 2), "padding": 2, "stride": 2}),
+    ((2, 6, 5, 5, 4, 3, 3), {"groups": 2, "padding": 1}),
+    ((2, 5, 6, 6, 5, 3, 3), {"groups": 5, "padding": 1}),  # depthwise
+    ((2, 3, 6, 6, 9, 3, 3), {"groups": 3, "padding": 1, "stride": 2}),
+    ((2, 3, 5, 7, 4, 3, 3), {"padding": "same"}),
+    ((2, 3, 5, 7, 4, 2, 4), {"padding": "same"}),
+    ((2, 3, 5, 7, 4, 2, 2), {"padding": "same", "dilation": (3, 1)}),
+    ((1, 1, 1, 1, 1, 1, 1), {}),
+    ((2, 3, 4, 5, 6, 1, 1), {}),
+    ((2, 3, 4, 5, 6, 1, 1), {"stride": 3}),
+    ((2, 3, 4, 5, 6, 4, 5), {}),  # one output
+    ((2, 3, 4, 5, 6, 6, 7), {"padding": 1}),  # a kernel larger than the image
+    ((2, 2, 4, 4, 3, 3, 3), {"padding": 4}),  # windows of nothing but padding
+    ((2, 2, 5, 5, 3, 2, 2), {"stride": 4}),  # inputs that no window reaches
+    ((0, 2, 5, 5, 3, 3, 3), {}),
+    ((2, 2, 5, 5, 0, 3, 3), {}),
+    ((3, 1, 28, 28, 6, 5, 5), {}),
+    ((2, 16, 10, 17, 17, 3, 3), {"padding": 1}),
+    ((2, 17, 9, 33, 8, 3, 3), {"padding": 1}),
+    ((1, 32, 8, 8, 33, 3, 3), {"padding": 1, "stride": 2}),
+    ((2, 8, 16, 16, 16, 1, 1), {}),
+    ((1, 3, 40, 40, 16, 7, 7), {"padding": 3, "stride": 2}),
+]
+IDS = [f"{'x'.join(map(str, sizes))} {options}" for sizes, options in CONFIGURATIONS]
+FORWARD = ("conv2d", "conv2d_naive")
+BACKWARD = ("conv2d_backward", "conv2d_naive_backward")
+
+
+def reference_options(options, r, s):
+    """The options in the form that the reference takes: pairs, and padding on each side."""
+
+    def pair(value):
+        return value if isinstance(value, tuple) else (value, value)
+
+    stride, dilation = pair(options.get("stride", 1)), pair(options.get("dilation", 1))
+    padding = options.get("padding", 0)
+    if padding == "same":
+        totals = dilation[0] * (r - 1), dilation[1] * (s - 1)
+        padding = tuple((total // 2, total - total // 2) for total in totals)
+    else:
+        padding = tuple((each, each) for each in pair(padding))
+    return {"stride": stride, "padding": padding, "dilation": dilation, "groups": options.get("groups", 1)}
+
+
+def operands(make, rng, sizes, options, dtype):
+    n, c, h, w, filters, r, s = sizes
+    x = make(rng, n, c, h, w, dtype=dtype)
+    weight = make(rng, filters, c // options.get("groups", 1), r, s, dtype=dtype)
+    return x, weight, make(rng, filters, dtype=dtype), reference_options(options, r, s)
+
+
+@pytest.mark.parametrize("name", FORWARD)
+@pytest.mark.parametrize(("sizes", "options"), CONFIGURATIONS, ids=IDS)
+def test_forward_is_exact_on_integers(rng, dtype, name, sizes, options):
+    x, weight, bias, plain = operands(integers, rng, sizes, options, dtype)
+    expected = reference.conv2d(wide(x), wide(weight), wide(bias), **plain)
+    y = getattr(F, name)(x, weight, bias, **options)
+    assert y.dtype == dtype
+    assert_identical(y, expected)
+    assert_identical(getattr(F, name)(x, weight, **options), expected - wide(bias)[:, None, None])
+
+
+@pytest.mark.parametrize("name", BACKWARD)
+@pytest.mark.parametrize(("sizes", "options"), CONFIGURATIONS, ids=IDS)
+def test_backward_is_exact_on_integers(rng, dtype, name, sizes, options):
+    x, weight, bias, plain = operands(integers, rng, sizes, options, dtype)
+    y_shape = reference.conv2d(wide(x), wide(weight), wide(bias), **plain).shape
+    dy = integers(rng, *y_shape, dtype=dtype)
+    expected = reference.conv2d_backward(wide(dy), wide(x), wide(weight), **plain)
+    actual = getattr(F, name)(dy, x, weight, **options)
+    for what, gradient, right in zip(("dx", "dweight", "dbias"), actual, expected, strict=True):
+        assert gradient.dtype == dtype
+        assert_identical(gradient, right, what)
+
+
+def test_same_keeps_the_image_size(rng, dtype):
+    x = normal(rng, 1, 2, 6, 9, dtype=dtype)
+    for r, s, dilation in ((1, 1, 1), (2, 3, 1), (4, 5, 1), (2, 2, 3)):
+        weight = normal(rng, 3, 2, r, s, dtype=dtype)
+        assert F.conv2d(x, weight, padding="same", dilation=dilation).shape == (1, 3, 6, 9)
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_error_is_within_the_bound(rng, dtype, name):
+    x, weight, bias, plain = operands(normal, rng, (2, 16, 9, 9, 8, 3, 3), {"padding": 1}, dtype)
+    exact = reference.conv2d(*(each.astype(np.longdouble) for each in (x, weight, bias)), **plain)
+    magnitudes = reference.conv2d(*(np.abs(wide(each)) for each in (x, weight, bias)), **plain)
+    terms = weight[0].size + 1
+    error = np.abs(getattr(F, name)(x, weight, bias, padding=1) - exact)
+    assert (error <= terms * UNIT_ROUNDOFF[dtype] * magnitudes).all()
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_nan_and_infinity_reach_their_windows_only(rng, dtype, name):
+    """On images without padding; what a NaN weight makes of padding's zeros isn't defined."""
+    x, weight, bias, plain = operands(integers, rng, (2, 3, 8, 8, 5, 3, 3), {}, dtype)
+    x[0, 1, 4, 4], x[1, 2, 0, 7], weight[2, 0, 1, 1] = np.nan, np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        expected = reference.conv2d(wide(x), wide(weight), wide(bias), **plain)
+    assert_identical(getattr(F, name)(x, weight, bias), expected)
+
+
+def test_fast_and_naive_agree_on_padded_nan(rng, dtype):
+    x, weight, bias, _ = operands(integers, rng, (2, 3, 6, 6, 4, 3, 3), {"padding": 1}, dtype)
+    x[0, 1, 0, 0] = np.nan
+    naive = F.conv2d_naive(x, weight, bias, padding=1)
+    assert np.isnan(naive[0]).sum() == 4 * 4  # the four windows at the corner, in each filter
+    assert_identical(F.conv2d(x, weight, bias, padding=1), naive)
