@@ -35,3 +35,18 @@ class Task:
     steps: int = 1  # a time is divided by the number of training steps in a call
     begin: Callable[[], object] = _nothing
     results: Callable[[], Arrays] | None = field(default=None)
+
+
+def named(*names: str, convert: Callable[[Any], np.ndarray] = np.asarray) -> Callable[[Any], Arrays]:
+    """An `arrays` function for a call that returns one array (one name) or a tuple of them."""
+
+    def arrays(outcome: Any) -> Arrays:
+        values = outcome if len(names) > 1 else (outcome,)
+        return {name: convert(value) for name, value in zip(names, values, strict=True)}
+
+    return arrays
+
+
+def batch_ranges(batches: int, steps: int) -> list[tuple[int, int]]:
+    """Arguments that go through a data set's batches, `steps` batches (first, stop) a call."""
+    return [(first, first + steps) for first in range(0, batches - steps + 1, steps)]

@@ -48,9 +48,7 @@ def float_dtype(*arrays: np.ndarray) -> np.dtype:
         if array.dtype != dtype:
             dtype = np.result_type(*arrays)
             break
-    if dtype in (FLOAT32, FLOAT64):
-        return dtype
-    return FLOAT32 if dtype == np.float16 else FLOAT64
+    return FLOAT32 if dtype.kind == "f" and dtype.itemsize <= 4 else FLOAT64
 
 
 def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

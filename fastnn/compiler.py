@@ -64,12 +64,12 @@ class _Compilation:
         self.plan = plan
         self.rows = rows
         self.purpose = purpose
+        self._loss = loss
         self.ops: list[Op] = []
         self.shapes: dict[str, tuple[int, ...]] = {"step": (2,)}
         self.step = Tensor("step", self.shapes["step"], "float64")
         self.output = self.tensor("X", rows, *plan.input_shape)
         self.batch = {"x": self.output}  # what the executor fills for every batch
-        self._loss = loss
         self._tape: list[tuple[_LayerScope, Tensor, Tensor]] = []
 
     def tensor(self, name: str, *shape: int) -> Tensor:

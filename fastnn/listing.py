@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fastnn.kernels.kernel_list import KERNELS, Operand
 from fastnn.ops import Op, Tensor
 
 # Options that a line shows where they aren't as in this table; other sizes follow from the shapes.
@@ -35,11 +36,25 @@ def list_ops(ops: Sequence[Op], gathered: Mapping[str, Tensor]) -> list[str]:
 def _op_cells(op: Op) -> tuple[str, str, str, str]:
     kernel = f"{op.kernel} + relu" if op.sizes.get("relu") else op.kernel
     options = [_option(name, value) for name, value in {**op.sizes, **op.scalars}.items() if _is_shown(name, value)]
-    return kernel, _operands(op.reads), _operands(op.writes), "".join(f"  {option}" for option in options)
+    row = KERNELS[op.kernel]
+    reads, writes = _operands(row.reads, op.reads), _operands(row.writes, op.writes)
+    return kernel, reads, writes, "".join(f"  {option}" for option in options)
 
 
-def _operands(tensors: Sequence[Tensor | None]) -> str:
-    return ", ".join(each.name if each.name == "step" else str(each) for each in tensors if each is not None)
+def _operands(operands: Sequence[Operand], tensors: Sequence[Tensor | None]) -> str:
+    return ", ".join(
+        _operand(operand.name, tensor)
+        for operand, tensor in zip(operands, tensors, strict=True)
+        if tensor is not None
+    )
+
+
+def _operand(role: str, tensor: Tensor) -> str:
+    if role == "step":
+        return tensor.name
+    if role == "mask":
+        return f"1[{tensor.name} > 0] {tensor.shape}"
+    return str(tensor)
 
 
 def _is_shown(name: str, value: float) -> bool:

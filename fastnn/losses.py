@@ -29,8 +29,13 @@ class Loss:
     absorbs_activation = False
     """Whether its op starts from the input of the last activation and computes that as well."""
 
-    classes: int = 0
-    """The number of classes that a row belongs to one of; 0 where rows have no class."""
+    has_accuracy = False
+    """Whether a prediction can be right."""
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that a row belongs to one of; 0 where rows have no class."""
+        return 0
 
     @property
     def target_dtype(self) -> np.dtype:
@@ -71,9 +76,9 @@ class Loss:
         """
         raise NotImplementedError
 
-    def correct(self, output: np.ndarray, y: np.ndarray) -> float | None:
-        """How many of the rows are predicted right; None where a prediction isn't right or wrong."""
-        return None
+    def correct(self, output: np.ndarray, y: np.ndarray) -> float:
+        """How many of the rows are predicted right; 0 without `has_accuracy`."""
+        return 0.0
 
 
 class BinaryLogLoss(Loss):
@@ -83,9 +88,10 @@ class BinaryLogLoss(Loss):
     """
 
     absorbs_activation = True
+    has_accuracy = True
 
     @property
-    def classes(self) -> int:  # type: ignore[override]
+    def classes(self) -> int:
         return 2 if self.output_shape == (1,) else 0
 
     def check_values(self, name: str, y: np.ndarray) -> np.ndarray:
@@ -116,9 +122,10 @@ class ClassLogLoss(Loss):
     """
 
     absorbs_activation = True
+    has_accuracy = True
 
     @property
-    def classes(self) -> int:  # type: ignore[override]
+    def classes(self) -> int:
         return self.output_shape[0]
 
     @property

@@ -90,6 +90,8 @@ def make_plan(layers: Iterable[Layer], input_shape: int | Sequence[int], seed: i
         before_relu = _is_before_relu(layers, position)
         placed.append(PlacedLayer(layer, position, shape, output_shape, output, names, before_relu))
         shape = output_shape
+    if not any(each.parameters for each in placed):
+        raise ValueError(f"layers must hold one with parameters, such as Dense(1), got {list(layers)}")
     return Plan(tuple(placed), input_shape, shape, seed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -41,11 +42,12 @@ class Program:
         self.dtype = np.dtype(batch["x"].dtype)
         self.backend = get_backend()
         self.cost = sum(op.cost for op in ops)
-        tensors = [*batch.values(), *(each for op in ops for each in op.operands if each is not None)]
+        tensors = [each for op in ops for each in op.operands if each is not None] + [*batch.values()]
         own = {each.name: (shapes[each.name], each.dtype) for each in tensors if each.name not in shared}
         self.buffers, self.nbytes = carve(own)
         self._arrays = {**shared, **self.buffers}
         self.executor = self._make_executor()
+        self.lock = threading.Lock()  # for who fills the buffers, runs and reads them
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]

@@ -41,7 +41,7 @@ cdef inline void product(
 cdef void matmul(
     real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
 ) noexcept nogil:
-    """c (m, n) = a (m, k) b (k, n), with any strides of a; one of b's strides is 1. Overwrites c."""
+    """c (m, n) = a (m, k) b (k, n); one of a's strides is 1, and one of b's. Overwrites c."""
     product[real](
         n[0], n[1], n[2], t[0], n[3], n[4], t[1], n[5], n[6], t[2], NULL, NULL, 0, thread, threads
     )

@@ -111,7 +111,7 @@ KERNELS: dict[str, Kernel] = {
             reads="a b",
             writes="c",
             sizes="m n k a_row_stride a_column_stride b_row_stride b_column_stride",
-            formula="c (m, n) = a (m, k) b (k, n); strides in elements; one of b's strides is 1",
+            formula="c (m, n) = a (m, k) b (k, n); strides in elements, one of a's and one of b's being 1",
             cost=_matmul_cost,
         ),
         _kernel(

@@ -6,7 +6,7 @@ cdef inline void weighted_means(
     const real* total, const real* weight, real* loss, int64_t rows, int64_t columns
 ) noexcept nogil:
     """loss[i] = weight[i] total[i] / columns; no weight is 1."""
-    cdef real factor = 1 / <real> columns
+    cdef real factor = <real> (1 / <double> columns)
     cdef int64_t i
     if weight is NULL:
         for i in range(rows):
@@ -47,7 +47,7 @@ cdef void log_loss_binary(
     cdef real* loss = t[2]
     cdef real terms[BLOCK]
     cdef real total[BLOCK]
-    cdef real log_p, log_q
+    cdef real log_p, log_q, one = 1
     share(rows, 16, thread, threads, &begin, &end)
     for i from begin <= i < end by step:
         count = min(step, end - i)
@@ -60,7 +60,7 @@ cdef void log_loss_binary(
             for k in range(count * width):
                 log_p = log_of(p[k])
                 log_q = log1p_of(-p[k])
-                terms[k] = (0 if y[k] == 0 else -y[k] * log_p) - (0 if y[k] == 1 else (1 - y[k]) * log_q)
+                terms[k] = (0 if y[k] == 0 else -y[k] * log_p) - (0 if y[k] == 1 else (one - y[k]) * log_q)
             add_row_sums(terms, total, count, width)
         weighted_means[real](total, NULL, loss + i, count, columns)
 
@@ -72,12 +72,12 @@ cdef void log_loss_binary_backward(
     cdef const real* p = t[0]
     cdef const real* y = t[1]
     cdef real* dp = t[2]
-    cdef real scale = <real> s[0]
+    cdef real scale = <real> s[0], one = 1
     cdef int64_t i, begin, end
     share(n[0] * n[1], 64, thread, threads, &begin, &end)
     for i in range(begin, end):
         dp[i] = scale * (
-            (0 if y[i] == 1 else (1 - y[i]) / (1 - p[i])) - (0 if y[i] == 0 else y[i] / p[i])
+            (0 if y[i] == 1 else (one - y[i]) / (one - p[i])) - (0 if y[i] == 0 else y[i] / p[i])
         )
 
 
@@ -101,7 +101,7 @@ cdef void log_loss_binary_with_logits(
     cdef real terms[BLOCK]
     cdef real total[BLOCK]
     cdef real factor[BLOCK]
-    cdef real e, v
+    cdef real e, v, one = 1
     share(rows, 16, thread, threads, &begin, &end)
     for i from begin <= i < end by step:
         count = min(step, end - i)
@@ -116,7 +116,7 @@ cdef void log_loss_binary_with_logits(
             for k in range(count * width):
                 v = z[k]
                 e = exp_of(v if v < 0 else -v)
-                p[k] = (e if v < 0 else 1) / (1 + e)
+                p[k] = (e if v < 0 else one) / (one + e)
                 terms[k] = (v if v > 0 else 0) - v * y[k] + log1p_unit_of(e)
             add_row_sums(terms, total, count, width)
             if a is not NULL:
@@ -177,7 +177,7 @@ cdef void log_loss_classes_with_logits(
     cdef real* loss = t[3]
     cdef real* a = t[4]
     cdef real* dz = t[5]
-    cdef real scale = <real> s[0], weight_i
+    cdef real scale = <real> s[0], weight_i, one = 1
     cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
     cdef int64_t i, j, k, at, count, width, begin, end
     cdef real e[BLOCK]
@@ -201,10 +201,10 @@ cdef void log_loss_classes_with_logits(
             for k in range(count):
                 at = (i + k) * columns + j
                 if a is not NULL:
-                    scale_row(e + k * width, 1 / total[k], a + at, width)
+                    scale_row(e + k * width, one / total[k], a + at, width)
                 if dz is not NULL:
                     weight_i = scale if weight is NULL else scale * weight[i + k]
-                    scale_row(e + k * width, weight_i * (1 / total[k]), dz + at, width)
+                    scale_row(e + k * width, weight_i * (one / total[k]), dz + at, width)
                     if j <= classes[i + k] < j + width:
                         dz[at + classes[i + k] - j] -= weight_i
 

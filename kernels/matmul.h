@@ -2,7 +2,8 @@
 
    Every element of c is one chain of multiply-adds over k in ascending order, begun at the bias or at zero.
    Blocks of k continue the chain from c, and threads and tiles only divide c. So an element has the same
-   bits whatever the tile, the block, the number of threads or the other rows of its batch. */
+   bits whatever the tile, the block, the number of threads or the other rows of its batch. (With at most
+   DOT_MAX_COLUMNS columns it is one chain a vector lane; that choice depends on the shape of b alone.) */
 #ifndef FASTNN_MATMUL_H
 #define FASTNN_MATMUL_H
 
@@ -18,6 +19,12 @@
 #define PACK_MIN_ROWS (3 * TILE_ROWS)
 /* A product whose b has at most these bytes is read in place too: it lies in L1. */
 #define PACK_MIN_BYTES 8192
+
+/* Products of so few columns, over so many k, are dot products with the lanes along k. Beyond DOT_MAX_K the
+   scratch for b's columns would grow without bound. */
+#define DOT_MAX_COLUMNS 4
+#define DOT_MIN_K 32
+#define DOT_MAX_K 16384
 
 #define REAL float
 #define NAME(name) name##_f32

@@ -148,32 +148,51 @@ static void NAME(multiply_in_place)(const NAME(product) * p) {
     }
 }
 
-/* A square of LANES x LANES, transposed in registers: log2(LANES) rounds that swap blocks of 1, 2, 4, … */
-FASTNN_INLINE void NAME(transpose)(const REAL *from, int64_t from_row, REAL *to, int64_t to_row) {
+/* A block (rows, columns) of at most LANES x LANES, zeros around it, transposed in registers: log2(LANES)
+   rounds, each of which swaps the off-diagonal blocks of 1, 2, 4, … lanes between rows as far apart. */
+#define FASTNN_LOW(lane, step) ((lane) & (step) ? LANES + (lane) - (step) : (lane))
+#define FASTNN_HIGH(lane, step) ((lane) & (step) ? LANES + (lane) : (lane) + (step))
+#define FASTNN_EACH_4(f, lane, step) f(lane, step), f(lane + 1, step), f(lane + 2, step), f(lane + 3, step)
+#define FASTNN_EACH_16(f, step)                                                                              \
+    {FASTNN_EACH_4(f, 0, step), FASTNN_EACH_4(f, 4, step), FASTNN_EACH_4(f, 8, step), FASTNN_EACH_4(f, 12, step)}
+FASTNN_INLINE void NAME(transpose)(const REAL *from, int64_t from_row, int rows, int columns, REAL *to,
+                                   int64_t to_row) {
+    typedef NAME(lane) LANE; /* an integer of REAL's size */
+    static const LANE low[4][16] = {FASTNN_EACH_16(FASTNN_LOW, 1), FASTNN_EACH_16(FASTNN_LOW, 2),
+                                    FASTNN_EACH_16(FASTNN_LOW, 4), FASTNN_EACH_16(FASTNN_LOW, 8)};
+    static const LANE high[4][16] = {FASTNN_EACH_16(FASTNN_HIGH, 1), FASTNN_EACH_16(FASTNN_HIGH, 2),
+                                     FASTNN_EACH_16(FASTNN_HIGH, 4), FASTNN_EACH_16(FASTNN_HIGH, 8)};
     VECTOR v[LANES];
 #pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) v[i] = NAME(load)(from + i * from_row);
+    for (int i = 0; i < LANES; i++)
+        v[i] = i >= rows          ? (VECTOR){0}
+               : columns == LANES ? NAME(load)(from + i * from_row)
+                                  : NAME(load_partial)(from + i * from_row, columns);
 #pragma GCC unroll 4
-    for (int step = 1; step < LANES; step *= 2) {
-        MASK low, high;
-#pragma GCC unroll 16
-        for (int lane = 0; lane < LANES; lane++) {
-            low[lane] = lane & step ? LANES + lane - step : lane;
-            high[lane] = lane & step ? LANES + lane : lane + step;
-        }
+    for (int round = 0; 1 << round < LANES; round++) {
+        const int step = 1 << round;
+        MASK take_low, take_high;
+        memcpy(&take_low, low[round], sizeof take_low);
+        memcpy(&take_high, high[round], sizeof take_high);
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++)
             if (!(i & step)) {
                 const VECTOR upper = v[i], lower = v[i + step];
-                v[i] = __builtin_shuffle(upper, lower, low);
-                v[i + step] = __builtin_shuffle(upper, lower, high);
+                v[i] = __builtin_shuffle(upper, lower, take_low);
+                v[i + step] = __builtin_shuffle(upper, lower, take_high);
             }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) NAME(store)(to + i * to_row, v[i]);
+    for (int i = 0; i < LANES; i++)
+        if (i < columns) NAME(store)(to + i * to_row, v[i]);
 }
+#undef FASTNN_LOW
+#undef FASTNN_HIGH
+#undef FASTNN_EACH_4
+#undef FASTNN_EACH_16
 
-/* Pack a block of b (k, columns <= TILE_COLUMNS) as a panel (k, TILE_COLUMNS), zeros beyond its columns. */
+/* Pack a block of b (k, columns <= TILE_COLUMNS) as a panel (k, TILE_COLUMNS), zeros beyond its columns;
+   either b's columns are adjacent (b_column == 1) or its rows are (b_row == 1). */
 static void NAME(pack_panel)(int64_t k, int columns, const REAL *b, int64_t b_row, int64_t b_column,
                              REAL *panel) {
     if (b_column == 1) {
@@ -183,22 +202,25 @@ static void NAME(pack_panel)(int64_t k, int columns, const REAL *b, int64_t b_ro
                 NAME(store)(panel + p * TILE_COLUMNS + LANES, NAME(load)(b + p * b_row + LANES));
             }
         else
-            for (int64_t p = 0; p < k; p++) {
-                for (int j = 0; j < columns; j++) panel[p * TILE_COLUMNS + j] = b[p * b_row + j];
-                for (int j = columns; j < TILE_COLUMNS; j++) panel[p * TILE_COLUMNS + j] = 0;
-            }
+            for (int64_t p = 0; p < k; p++)
+                for (int half = 0; half < TILE_COLUMNS; half += LANES) {
+                    const int width = columns - half < LANES ? columns - half : LANES;
+                    NAME(store)(panel + p * TILE_COLUMNS + half,
+                                width <= 0 ? (VECTOR){0} : NAME(load_partial)(b + p * b_row + half, width));
+                }
         return;
     }
     for (int half = 0; half < TILE_COLUMNS; half += LANES) {
-        const int width = columns - half;
+        const int width = columns - half < LANES ? columns - half : LANES;
+        const REAL *from = b + half * b_column;
+        REAL *to = panel + half;
         int64_t p = 0;
-        if (width >= LANES && b_row == 1)
+        if (width == LANES)
             for (; p + LANES <= k; p += LANES)
-                NAME(transpose)(b + half * b_column + p, b_column, panel + p * TILE_COLUMNS + half,
-                                TILE_COLUMNS);
-        for (; p < k; p++)
-            for (int j = 0; j < LANES; j++)
-                panel[p * TILE_COLUMNS + half + j] = j < width ? b[p * b_row + (half + j) * b_column] : 0;
+                NAME(transpose)(from + p, b_column, LANES, LANES, to + p * TILE_COLUMNS, TILE_COLUMNS);
+        for (; p < k; p += LANES)
+            NAME(transpose)(from + p, b_column, width, (int)NAME(smaller)(LANES, k - p),
+                            to + p * TILE_COLUMNS, TILE_COLUMNS);
     }
 }
 
@@ -242,9 +264,120 @@ static void NAME(multiply_packed)(const NAME(product) * p) {
     }
 }
 
+/* The sum of a vector's lanes, halves first. */
+FASTNN_INLINE REAL NAME(lane_sum)(VECTOR v) {
+    REAL lane[LANES];
+    NAME(store)(lane, v);
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+/* Write one element of c, whose sum over k is y. */
+FASTNN_INLINE void NAME(finish)(const NAME(product) * p, int64_t i, int64_t j, REAL y) {
+    if (p->start) y += p->start[i * p->start_row + j];
+    if (p->relu && y < 0) y = 0;
+    if (p->mask && !(p->mask[i * p->mask_row + j] > 0)) y = 0;
+    p->c[i * p->c_row + j] = y;
+}
+
+/* c for rows [first, first + rows) and `columns` columns: dot products of rows of a with columns of b, both
+   contiguous along k. */
+FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t first, const NAME(product) * p) {
+    VECTOR sum[4][4];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) sum[i][j] = (VECTOR){0};
+    for (int64_t k = 0; k < p->k; k += LANES) {
+        const int64_t left = p->k - k;
+        VECTOR b[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) {
+            const REAL *at = p->b + j * p->b_column + k;
+            b[j] = left >= LANES ? NAME(load)(at) : NAME(load_partial)(at, (int)left);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            const REAL *at = p->a + (first + i) * p->a_row + k;
+            const VECTOR a = left >= LANES ? NAME(load)(at) : NAME(load_partial)(at, (int)left);
+#pragma GCC unroll 4
+            for (int j = 0; j < columns; j++) sum[i][j] += a * b[j];
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) NAME(finish)(p, first + i, j, NAME(lane_sum)(sum[i][j]));
+}
+
+static void NAME(dot_rows)(int64_t rows, int64_t first, const NAME(product) * p) {
+    switch (p->n * 10 + rows) {
+        case 14: NAME(dot_tile)(4, 1, first, p); break;
+        case 24: NAME(dot_tile)(4, 2, first, p); break;
+        case 34: NAME(dot_tile)(4, 3, first, p); break;
+        case 44: NAME(dot_tile)(4, 4, first, p); break;
+        case 11: NAME(dot_tile)(1, 1, first, p); break;
+        case 21: NAME(dot_tile)(1, 2, first, p); break;
+        case 31: NAME(dot_tile)(1, 3, first, p); break;
+        case 41: NAME(dot_tile)(1, 4, first, p); break;
+    }
+}
+
+/* The dot products of an a whose rows are adjacent (a_row == 1): lanes along the rows, with the sums that
+   dot_tile keeps in its lanes in LANES vectors, so that an element has the same bits in either layout. */
+static void NAME(dots_transposed)(const NAME(product) * p) {
+    for (int64_t i = 0; i < p->m; i += LANES)
+        for (int64_t j = 0; j < p->n; j++) {
+            const int rows = (int)NAME(smaller)(LANES, p->m - i);
+            const REAL *a = p->a + i, *b = p->b + j * p->b_column;
+            VECTOR sum[LANES];
+#pragma GCC unroll 16
+            for (int l = 0; l < LANES; l++) sum[l] = (VECTOR){0};
+            int64_t k = 0;
+            if (rows == LANES)
+                for (; k + LANES <= p->k; k += LANES)
+#pragma GCC unroll 16
+                    for (int l = 0; l < LANES; l++) sum[l] += NAME(load)(a + (k + l) * p->a_column) * b[k + l];
+            for (; k < p->k; k += LANES)
+#pragma GCC unroll 16
+                for (int l = 0; l < LANES; l++)
+                    if (k + l < p->k) sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[k + l];
+#pragma GCC unroll 4
+            for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+                for (int l = 0; l < half; l++) sum[l] += sum[l + half];
+            for (int l = 0; l < rows; l++) NAME(finish)(p, i + l, j, sum[0][l]);
+        }
+}
+
+/* Few columns fill few lanes: the lanes go along k instead. */
+static void NAME(multiply_dots)(const NAME(product) * p) {
+    NAME(product) part = *p;
+    if (p->b_row != 1) { /* make b's columns contiguous */
+        REAL *b = arena((size_t)(p->n * p->k) * sizeof(REAL));
+        for (int64_t k = 0; k < p->k; k++)
+            for (int64_t j = 0; j < p->n; j++) b[j * p->k + k] = p->b[k * p->b_row + j];
+        part.b = b;
+        part.b_column = p->k;
+    }
+    if (p->a_column != 1) {
+        NAME(dots_transposed)(&part);
+        return;
+    }
+    for (int64_t i = 0, rows; i < p->m; i += rows) {
+        rows = p->m - i >= 4 ? 4 : 1;
+        NAME(dot_rows)(rows, i, &part);
+    }
+}
+
 /* Share number `thread` of the product: whole tiles of rows or of columns, whichever there are more of. */
 static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t threads) {
     NAME(product) p = *whole;
+    /* Chosen by the shape of b alone: a row has the same bits in any batch. */
+    const int dots = p.n <= DOT_MAX_COLUMNS && p.k >= DOT_MIN_K && p.k <= DOT_MAX_K;
     if (threads > 1) {
         const int64_t row_tiles = (p.m + TILE_ROWS - 1) / TILE_ROWS;
         const int64_t column_tiles = (p.n + TILE_COLUMNS - 1) / TILE_COLUMNS;
@@ -259,6 +392,10 @@ static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t 
         if (p.m <= 0 || p.n <= 0) return;
         NAME(move)(&p, whole, i, j);
         p.b = whole->b + j * p.b_column;
+    }
+    if (dots) {
+        NAME(multiply_dots)(&p);
+        return;
     }
     const int in_place = p.b_column == 1 && (p.m < PACK_MIN_ROWS || p.k * p.n * (int64_t)sizeof(REAL) <= PACK_MIN_BYTES);
     if (in_place || p.k == 0) NAME(multiply_in_place)(&p);

@@ -24,8 +24,11 @@
 
 typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));
 typedef double vector_f64 __attribute__((vector_size(VECTOR_BYTES)));
-typedef int32_t mask_f32 __attribute__((vector_size(VECTOR_BYTES)));
-typedef int64_t mask_f64 __attribute__((vector_size(VECTOR_BYTES)));
+/* Integers of the same size: comparisons give masks of them, shuffles take lanes' numbers. */
+typedef int32_t lane_f32;
+typedef int64_t lane_f64;
+typedef lane_f32 mask_f32 __attribute__((vector_size(VECTOR_BYTES)));
+typedef lane_f64 mask_f64 __attribute__((vector_size(VECTOR_BYTES)));
 
 /* Full loads and stores, at any address. */
 FASTNN_INLINE vector_f32 load_f32(const float *p) {

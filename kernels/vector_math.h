@@ -19,79 +19,88 @@
 #define VECTOR_MATH static inline __attribute__((always_inline))
 
 /* (e^r − 1 − r) / r² on |r| ≤ log(2) / 2. */
-VECTOR_MATH float exp_polynomial_f32(float r) {
-    return 0.49999994f +
-           r * (0.16666521f + r * (0.041668355f + r * (0.008368727f + r * 0.0013816911f)));
+VECTOR_MATH float exp_polynomial_f32(float r, float square) {
+    float even = 0.0013816911f;
+    even = even * square + 0.041668355f;
+    even = even * square + 0.49999994f;
+    float odd = 0.008368727f;
+    odd = odd * square + 0.16666521f;
+    return even + r * odd;
 }
 
-VECTOR_MATH double exp_polynomial_f64(double r) {
-    double p = 2.499902986850977e-08;
-    p = p * r + 2.763028271297853e-07;
-    p = p * r + 2.7557589806030784e-06;
-    p = p * r + 2.480149302025785e-05;
-    p = p * r + 0.0001984126950255551;
-    p = p * r + 0.001388888894368654;
-    p = p * r + 0.008333333333496415;
-    p = p * r + 0.04166666666653003;
-    p = p * r + 0.1666666666666641;
-    return p * r + 0.5000000000000011;
+VECTOR_MATH double exp_polynomial_f64(double r, double square) {
+    double even = 2.763028271297853e-07;
+    even = even * square + 2.480149302025785e-05;
+    even = even * square + 0.001388888894368654;
+    even = even * square + 0.04166666666653003;
+    even = even * square + 0.5000000000000011;
+    double odd = 2.499902986850977e-08;
+    odd = odd * square + 2.7557589806030784e-06;
+    odd = odd * square + 0.0001984126950255551;
+    odd = odd * square + 0.008333333333496415;
+    odd = odd * square + 0.1666666666666641;
+    return even + r * odd;
 }
 
 /* (tanh(√z) / √z − 1) / z on 0 ≤ z ≤ 0.625². */
-VECTOR_MATH float tanh_polynomial_f32(float z) {
-    float p = -0.005704597f;
-    p = p * z + 0.020638684f;
-    p = p * z - 0.053739574f;
-    p = p * z + 0.1333144f;
-    return p * z - 0.3333328f;
+VECTOR_MATH float tanh_polynomial_f32(float z, float square) {
+    float even = -0.005704597f;
+    even = even * square - 0.053739574f;
+    even = even * square - 0.3333328f;
+    float odd = 0.020638684f;
+    odd = odd * square + 0.1333144f;
+    return even + z * odd;
 }
 
-VECTOR_MATH double tanh_polynomial_f64(double z) {
-    double p = -1.6072576571524873e-05;
-    p = p * z + 7.714439489950342e-05;
-    p = p * z - 0.00022856425273040537;
-    p = p * z + 0.0005863165723464976;
-    p = p * z - 0.0014549588927089078;
-    p = p * z + 0.0035919891780980943;
-    p = p * z - 0.008863221003431116;
-    p = p * z + 0.021869487576189135;
-    p = p * z - 0.053968253931274364;
-    p = p * z + 0.13333333333262115;
-    return p * z - 0.33333333333332854;
+VECTOR_MATH double tanh_polynomial_f64(double z, double square) {
+    double even = -1.6072576571524873e-05;
+    even = even * square - 0.00022856425273040537;
+    even = even * square - 0.0014549588927089078;
+    even = even * square - 0.008863221003431116;
+    even = even * square - 0.053968253931274364;
+    even = even * square - 0.33333333333332854;
+    double odd = 7.714439489950342e-05;
+    odd = odd * square + 0.0005863165723464976;
+    odd = odd * square + 0.0035919891780980943;
+    odd = odd * square + 0.021869487576189135;
+    odd = odd * square + 0.13333333333262115;
+    return even + z * odd;
 }
 
 /* (log(1 + f) − f + f² / 2) / f³ on √½ − 1 ≤ f ≤ √2 − 1. */
-VECTOR_MATH float log_polynomial_f32(float f) {
-    float p = -0.07634247f;
-    p = p * f + 0.12763433f;
-    p = p * f - 0.13161123f;
-    p = p * f + 0.14201553f;
-    p = p * f - 0.16623244f;
-    p = p * f + 0.20001233f;
-    p = p * f - 0.25000826f;
-    return p * f + 0.3333333f;
+VECTOR_MATH float log_polynomial_f32(float f, float square) {
+    float even = 0.12763433f;
+    even = even * square + 0.14201553f;
+    even = even * square + 0.20001233f;
+    even = even * square + 0.3333333f;
+    float odd = -0.07634247f;
+    odd = odd * square - 0.13161123f;
+    odd = odd * square - 0.16623244f;
+    odd = odd * square - 0.25000826f;
+    return even + f * odd;
 }
 
-VECTOR_MATH double log_polynomial_f64(double f) {
-    double p = 0.026149758671290886;
-    p = p * f - 0.059831083203700515;
-    p = p * f + 0.06505249142627402;
-    p = p * f - 0.05677934734063875;
-    p = p * f + 0.05667846105065037;
-    p = p * f - 0.06196529342946097;
-    p = p * f + 0.06684651910699574;
-    p = p * f - 0.07149464957300591;
-    p = p * f + 0.0769152630885732;
-    p = p * f - 0.0833291149424864;
-    p = p * f + 0.09090924014377903;
-    p = p * f - 0.1000001529544012;
-    p = p * f + 0.11111111147649218;
-    p = p * f - 0.12499999689328346;
-    p = p * f + 0.14285714280052342;
-    p = p * f - 0.16666666669850724;
-    p = p * f + 0.20000000000067167;
-    p = p * f - 0.24999999999987868;
-    return p * f + 0.3333333333333314;
+VECTOR_MATH double log_polynomial_f64(double f, double square) {
+    double even = 0.026149758671290886;
+    even = even * square + 0.06505249142627402;
+    even = even * square + 0.05667846105065037;
+    even = even * square + 0.06684651910699574;
+    even = even * square + 0.0769152630885732;
+    even = even * square + 0.09090924014377903;
+    even = even * square + 0.11111111147649218;
+    even = even * square + 0.14285714280052342;
+    even = even * square + 0.20000000000067167;
+    even = even * square + 0.3333333333333314;
+    double odd = -0.059831083203700515;
+    odd = odd * square - 0.05677934734063875;
+    odd = odd * square - 0.06196529342946097;
+    odd = odd * square - 0.07149464957300591;
+    odd = odd * square - 0.0833291149424864;
+    odd = odd * square - 0.1000001529544012;
+    odd = odd * square - 0.12499999689328346;
+    odd = odd * square - 0.16666666669850724;
+    odd = odd * square - 0.24999999999987868;
+    return even + f * odd;
 }
 
 #define REAL float
@@ -105,7 +114,8 @@ VECTOR_MATH double log_polynomial_f64(double f) {
 #define LN2_HIGH 0.693145751953125f /* 16 bits: n LN2_HIGH is exact */
 #define LN2_LOW 1.4286068e-06f
 #define EXP_MIN (-105.0f) /* below, e^x rounds to 0 */
-#define EXP_MAX 89.0f     /* above, e^x overflows */
+#define LIFT 64
+#define EXP2_MINUS_LIFT 0x1p-64f
 #include "vector_math_body.h"
 #undef REAL
 #undef BITS
@@ -118,7 +128,8 @@ VECTOR_MATH double log_polynomial_f64(double f) {
 #undef LN2_HIGH
 #undef LN2_LOW
 #undef EXP_MIN
-#undef EXP_MAX
+#undef LIFT
+#undef EXP2_MINUS_LIFT
 
 #define REAL double
 #define BITS uint64_t
@@ -131,7 +142,8 @@ VECTOR_MATH double log_polynomial_f64(double f) {
 #define LN2_HIGH 0x1.62e42fefa3p-1 /* 41 bits */
 #define LN2_LOW 2.8235290563031577e-13
 #define EXP_MIN (-750.0)
-#define EXP_MAX 710.0
+#define LIFT 512
+#define EXP2_MINUS_LIFT 0x1p-512
 #include "vector_math_body.h"
 #undef REAL
 #undef BITS
@@ -144,6 +156,7 @@ VECTOR_MATH double log_polynomial_f64(double f) {
 #undef LN2_HIGH
 #undef LN2_LOW
 #undef EXP_MIN
-#undef EXP_MAX
+#undef LIFT
+#undef EXP2_MINUS_LIFT
 
 #endif

@@ -12,20 +12,17 @@ VECTOR_MATH REAL NAME(from_bits)(BITS bits) {
     return x;
 }
 
-/* e^x = 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
+/* e^x for x ≤ 0, which is all that is needed here: e^x = 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
 VECTOR_MATH REAL NAME(exp)(REAL x) {
     x = x < EXP_MIN ? EXP_MIN : x;
-    x = x > EXP_MAX ? EXP_MAX : x;
     REAL rounded = x * (REAL)1.4426950408889634 + ROUND;
     REAL n = rounded - ROUND;
     REAL r = x - n * LN2_HIGH - n * LN2_LOW;
-    REAL e_r = 1 + (r + r * r * NAME(exp_polynomial)(r));
-    /* 2^n may lie outside the normal numbers though e^x doesn't, so it is multiplied in as two halves; the
-       first product is exact. exponent = n + 2 BIAS > 0, so the halves need no signed shift. */
-    BITS exponent = NAME(to_bits)(rounded) - NAME(to_bits)(ROUND) + 2 * BIAS;
-    BITS half = exponent >> 1;
-    return e_r * NAME(from_bits)(half << MANTISSA_BITS) *
-           NAME(from_bits)((exponent - half) << MANTISSA_BITS);
+    REAL square = r * r;
+    REAL e_r = 1 + (r + square * NAME(exp_polynomial)(r, square));
+    /* The result may be subnormal though 2^n as a number may not: so times 2^(n + LIFT), exactly, then 2^−LIFT. */
+    BITS exponent = NAME(to_bits)(rounded) - NAME(to_bits)(ROUND) + BIAS + LIFT;
+    return e_r * NAME(from_bits)(exponent << MANTISSA_BITS) * EXP2_MINUS_LIFT;
 }
 
 /* 1 / (1 + e^−x), as e^x / (1 + e^x) for negative x: the exponential never overflows. */
@@ -38,7 +35,7 @@ VECTOR_MATH REAL NAME(sigmoid)(REAL x) {
 VECTOR_MATH REAL NAME(tanh)(REAL x) {
     REAL a = x < 0 ? -x : x;
     REAL z = a * a;
-    REAL near = a + a * (z * NAME(tanh_polynomial)(z));
+    REAL near = a + a * (z * NAME(tanh_polynomial)(z, z * z));
     REAL e = NAME(exp)(-2 * a);
     REAL far = 1 - 2 * e / (1 + e);
     REAL y = a < (REAL)0.625 ? near : far;
@@ -48,7 +45,7 @@ VECTOR_MATH REAL NAME(tanh)(REAL x) {
 /* log(1 + f) for √½ − 1 ≤ f ≤ √2 − 1. */
 VECTOR_MATH REAL NAME(log_near_one)(REAL f) {
     REAL square = f * f;
-    return f - (REAL)0.5 * square + f * square * NAME(log_polynomial)(f);
+    return f - (REAL)0.5 * square + f * square * NAME(log_polynomial)(f, square);
 }
 
 /* log(1 + t) for 0 ≤ t ≤ 1, with small relative error near 0 too; as log(2) + log((1 + t) / 2) for large t. */

@@ -77,7 +77,7 @@ def max_pool2d_backward(
     geometry = _geometry(x, kernel_size, stride, padding)
     exact_shape("dy", dy, geometry.y_shape(x), "(n, c, out_h, out_w)")
     dx = result(out, x.shape, dtype, (dy, x))
-    call("max_pool2d_backward", dtype, (dy, x, dx), geometry)
+    call("max_pool2d_backward", dtype, (dy, x, dx), tuple(geometry))
     return deliver(dx, out)
 
 
@@ -139,7 +139,7 @@ def avg_pool2d_backward(
     geometry = _geometry(x, kernel_size, stride, padding)
     exact_shape("dy", dy, geometry.y_shape(x), "(n, c, out_h, out_w)")
     dx = result(out, x.shape, dtype, (dy,))
-    call("avg_pool2d_backward", dtype, (dy, dx), geometry)
+    call("avg_pool2d_backward", dtype, (dy, dx), tuple(geometry))
     return deliver(dx, out)
 
 
@@ -154,7 +154,7 @@ def _forward(
     dtype, (x,) = floats(x=x)
     geometry = _geometry(x, kernel_size, stride, padding)
     y = result(out, geometry.y_shape(x), dtype, (x,))
-    call(kernel, dtype, (x, y), geometry)
+    call(kernel, dtype, (x, y), tuple(geometry))
     return deliver(y, out)
 
 

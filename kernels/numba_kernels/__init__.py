@@ -6,6 +6,7 @@ Imported only when asked for. `kernel_names` and `kernel_address` are all that t
 from . import (
     activations,
     algebra,
+    convolution,
     convolution_naive,
     dropout,
     losses,

@@ -108,6 +108,37 @@ stack_float64 = _stack_of(types.float64)
 
 
 @intrinsic
+def heap(typingctx, pointer, count):
+    """Uninitialized scratch of `count` elements of `pointer`'s dtype, until `free`."""
+
+    def codegen(context, builder, signature, args):
+        size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
+        byte_count = builder.mul(args[1], ir.Constant(args[1].type, size))
+        allocate = ir.FunctionType(cgutils.voidptr_t, [args[1].type])
+        block = builder.call(cgutils.get_or_insert_function(builder.module, allocate, "malloc"), [byte_count])
+        with builder.if_then(cgutils.is_null(builder, block), likely=False):
+            # A kernel has no way to report it; the scratch is small and bounded.
+            abort = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, abort, "abort"), [])
+        return builder.bitcast(block, args[0].type)
+
+    return pointer(pointer, types.int64), codegen
+
+
+@intrinsic
+def free(typingctx, pointer):
+    """Give back what `heap` gave."""
+
+    def codegen(context, builder, signature, args):
+        function = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
+        block = builder.bitcast(args[0], cgutils.voidptr_t)
+        builder.call(cgutils.get_or_insert_function(builder.module, function, "free"), [block])
+        return context.get_dummy_value()
+
+    return types.void(pointer), codegen
+
+
+@intrinsic
 def like(typingctx, x, value):
     """`value` in the dtype of the number `x`: Python's constants are float64 and would drag float32 along."""
 

@@ -1,0 +1,229 @@
+"""The fast convolution: convolution_naive.py says what it computes.
+
+All three kernels are matrix products whose b is a matrix of patches. Of that matrix only one panel exists at a time,
+on the thread's stack: PANEL_K rows of one pixel (or tap: an element of the window of one channel) a column.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from .algebra import PANEL_K, PANEL_SIZE, multiply_rows
+from .memory import free, heap, helper, inlined, is_null, like, null, offset, share, stack
+from .registry import kernel
+from .tile import tile_columns
+
+_Shape = namedtuple(
+    "_Shape",
+    "images h w size_r size_s stride_h stride_w pad_top pad_left dilation_h dilation_w groups out_h out_w "
+    "channels filters",
+)
+
+
+@inlined
+def _shape(n):
+    """The sizes in the kernel list's order, with the channels and filters of one group."""
+    return _Shape(
+        n[0], n[2], n[3], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
+        n[1] // n[13], n[4] // n[13],
+    )  # fmt: skip
+
+
+@inlined
+def _ceil_divide(a, b):
+    return -(-a // b)
+
+
+@helper
+def _take(x, size, first, stride, to, to_stride, count):
+    """to[j] = x[first + j stride] for j < count, 0 where that lies outside x (size,); strides in elements."""
+    zero = like(to[0], 0)
+    begin = min(max(_ceil_divide(-first, stride), 0), count)
+    end = max(min(_ceil_divide(size - first, stride), count), begin)
+    for j in range(begin):
+        to[j * to_stride] = zero
+    if stride == 1 and to_stride == 1:
+        for j in range(begin, end):
+            to[j] = x[first + j]
+    else:
+        for j in range(begin, end):
+            to[j * to_stride] = x[first + j * stride]
+    for j in range(end, count):
+        to[j * to_stride] = zero
+
+
+@helper
+def _take_spread(x, size, first, stride, to, count):
+    """to[j] = x[(first + j) / stride] for j < count where that is an index of x (size,), else 0."""
+    zero = like(to[0], 0)
+    for j in range(count):
+        to[j] = zero
+    begin = max(_ceil_divide(first, stride), 0)
+    end = min(_ceil_divide(first + count, stride), size)
+    for q in range(begin, end):
+        to[q * stride - first] = x[q]
+
+
+@helper
+def _take_window(o, plane, u, v, pixel, to, to_stride, count):
+    """to[j] = the element that window element (u, v) meets at output pixel + j, of a plane (h, w), for j < count."""
+    p, q = pixel // o.out_w, pixel % o.out_w
+    j = 0
+    while j < count:
+        width = min(o.out_w - q, count - j)
+        row = p * o.stride_h - o.pad_top + u * o.dilation_h
+        size = o.w if 0 <= row < o.h else 0
+        first = q * o.stride_w - o.pad_left + v * o.dilation_w
+        _take(offset(plane, row * o.w), size, first, o.stride_w, offset(to, j * to_stride), to_stride, width)
+        j += width
+        p, q = p + 1, 0
+
+
+@helper
+def _take_window_backward(o, plane, u, v, pixel, to, count):
+    """to[j] = the output that meets input pixel + j by window element (u, v), of a plane (out_h, out_w), or 0."""
+    i, column = pixel // o.w, pixel % o.w
+    j = 0
+    while j < count:
+        width = min(o.w - column, count - j)
+        row = i + o.pad_top - u * o.dilation_h
+        p = row // o.stride_h
+        size = o.out_w if p * o.stride_h == row and 0 <= p < o.out_h else 0
+        first = column + o.pad_left - v * o.dilation_w
+        outputs = offset(plane, p * o.out_w)
+        if o.stride_w == 1:
+            _take(outputs, size, first, 1, offset(to, j), 1, width)
+        else:
+            _take_spread(outputs, size, first, o.stride_w, offset(to, j), width)
+        j += width
+        i, column = i + 1, 0
+
+
+@kernel
+def conv2d(t, n, s, thread, threads):
+    """y = relu?(bias + x * weight): c (filters, pixels) = a (filters, taps) b (taps, pixels) of an image and group.
+
+    The threads divide the panels of pixels of all images and groups.
+    """
+    o, relu = _shape(n), n[16] != 0
+    bias, y = t[2], t[3]
+    width = tile_columns(t[0])
+    panel = stack(t[0], PANEL_SIZE)
+    window, pixels = o.size_r * o.size_s, o.out_h * o.out_w
+    taps, panels = o.channels * window, (pixels + width - 1) // width
+    begin, end = share(o.images * o.groups * panels, 1, thread, threads)
+    for unit in range(begin, end):
+        image_group = unit // panels
+        first_filter = image_group % o.groups * o.filters
+        pixel = unit % panels * width
+        columns = min(width, pixels - pixel)
+        x = offset(t[0], image_group * o.channels * o.h * o.w)
+        c = offset(y, image_group * o.filters * pixels + pixel), pixels
+        for f in range(o.filters):
+            value = like(y[0], 0) if is_null(bias) else bias[first_filter + f]
+            for j in range(columns):
+                c[0][f * pixels + j] = value
+        for tap in range(0, taps, PANEL_K):
+            depth = min(PANEL_K, taps - tap)
+            for k in range(depth):
+                e, uv = (tap + k) // window, (tap + k) % window
+                u, v = uv // o.size_s, uv % o.size_s
+                _take_window(o, offset(x, e * o.h * o.w), u, v, pixel, offset(panel, k * width), 1, columns)
+            a = offset(t[1], first_filter * taps + tap), taps, 1
+            is_last = tap + depth == taps
+            multiply_rows(
+                o.filters, columns, depth, a, (panel, width), c, c, (null(y), 0), relu and is_last
+            )
+
+
+@helper
+def _transpose_weight(o, weight, transposed):
+    """transposed (groups, channels, filters, window) = weight (groups, filters, channels, window)."""
+    window = o.size_r * o.size_s
+    for g in range(o.groups):
+        for f in range(o.filters):
+            for e in range(o.channels):
+                to = ((g * o.channels + e) * o.filters + f) * window
+                at = ((g * o.filters + f) * o.channels + e) * window
+                for k in range(window):
+                    transposed[to + k] = weight[at + k]
+
+
+@kernel
+def conv2d_backward_input(t, n, s, thread, threads):
+    """dx: c (channels, pixels) = a (channels, taps) b (taps, pixels), the taps here being filters x window.
+
+    The threads divide the panels of input pixels of all images and groups. The weights are transposed on the heap.
+    """
+    o = _shape(n)
+    dx = t[2]
+    width = tile_columns(dx)
+    panel = stack(dx, PANEL_SIZE)
+    window, pixels = o.size_r * o.size_s, o.h * o.w
+    taps, panels = o.filters * window, (pixels + width - 1) // width
+    none = null(dx), 0
+    begin, end = share(o.images * o.groups * panels, 1, thread, threads)
+    if begin == end:
+        return
+    transposed = heap(dx, o.groups * o.channels * taps)
+    _transpose_weight(o, t[1], transposed)
+    for unit in range(begin, end):
+        image_group = unit // panels
+        g, pixel = image_group % o.groups, unit % panels * width
+        columns = min(width, pixels - pixel)
+        dy = offset(t[0], image_group * o.filters * o.out_h * o.out_w)
+        c = offset(dx, image_group * o.channels * pixels + pixel), pixels
+        for tap in range(0, taps, PANEL_K):
+            depth = min(PANEL_K, taps - tap)
+            for k in range(depth):
+                f, uv = (tap + k) // window, (tap + k) % window
+                u, v = uv // o.size_s, uv % o.size_s
+                plane = offset(dy, f * o.out_h * o.out_w)
+                _take_window_backward(o, plane, u, v, pixel, offset(panel, k * width), columns)
+            a = offset(transposed, g * o.channels * taps + tap), taps, 1
+            start = c if tap > 0 else none
+            multiply_rows(o.channels, columns, depth, a, (panel, width), c, start, none, False)
+    free(transposed)
+
+
+@kernel
+def conv2d_backward_weight(t, n, s, thread, threads):
+    """dweight: c (filters, taps) = a (filters, pixels) b (pixels, taps), over the images; dbias[f] = Σ dy[f].
+
+    The threads divide the panels of taps of all groups, and the filters for dbias.
+    """
+    o = _shape(n)
+    dy, dweight, dbias = t[1], t[2], t[3]
+    width = tile_columns(dy)
+    panel = stack(dy, PANEL_SIZE)
+    window, pixels = o.size_r * o.size_s, o.out_h * o.out_w
+    taps = o.channels * window
+    panels = (taps + width - 1) // width
+    begin, end = share(o.groups * panels, 1, thread, threads)
+    for unit in range(begin, end):
+        g, tap = unit // panels, unit % panels * width
+        columns = min(width, taps - tap)
+        c = offset(dweight, g * o.filters * taps + tap), taps
+        for f in range(o.filters):
+            for k in range(columns):
+                c[0][f * taps + k] = like(dy[0], 0)
+        for i in range(o.images):
+            image_group = i * o.groups + g
+            x = offset(t[0], image_group * o.channels * o.h * o.w)
+            for pixel in range(0, pixels, PANEL_K):
+                depth = min(PANEL_K, pixels - pixel)
+                for k in range(columns):
+                    e, uv = (tap + k) // window, (tap + k) % window
+                    u, v = uv // o.size_s, uv % o.size_s
+                    _take_window(o, offset(x, e * o.h * o.w), u, v, pixel, offset(panel, k), width, depth)
+                a = offset(dy, image_group * o.filters * pixels + pixel), pixels, 1
+                multiply_rows(o.filters, columns, depth, a, (panel, width), c, c, (null(dy), 0), False)
+    if is_null(dbias):
+        return
+    begin, end = share(o.groups * o.filters, 1, thread, threads)
+    for f in range(begin, end):
+        total = like(dy[0], 0)
+        for i in range(o.images):
+            for j in range(pixels):
+                total += dy[(i * o.groups * o.filters + f) * pixels + j]
+        dbias[f] = total
