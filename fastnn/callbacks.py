@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.layers.base import whole_number
-
 if TYPE_CHECKING:
-    from fastnn.network import Network
+    from fastnn.arguments import real_number, whole_number
+from fastnn.network import Network
 
 Logs = dict[str, float]
 
@@ -19,7 +18,7 @@ class Callback:
     """Override what you need. A training without an `on_batch_end` runs each epoch as one call."""
 
     def on_train_begin(self, network: Network, epochs: int, metrics: tuple[str, ...]) -> None:
-        """Before the first of at most `epochs` epochs; `metrics` are the names that every epoch's logs will have."""
+        """Before the first of at most `epochs` epochs; `metrics` are the names in every epoch's logs."""
 
     def on_batch_end(self, network: Network, step: int, logs: Logs) -> None:
         """After the network's training step number `step` (from 1); logs has the batch's "loss"."""
@@ -34,16 +33,14 @@ class Callback:
 class EarlyStopping(Callback):
     """Ends the training when `monitor` hasn't improved for `patience` epochs, and restores the best weights.
 
-    An improvement is a change by more than `min_delta`: downwards, or upwards for an accuracy. The best epoch's
-    parameters and batch-norm statistics come back in any case; the optimizer's state stays the last one.
+    An improvement is a change by more than `min_delta`: downwards, or upwards for an accuracy. The best
+    epoch's parameters and batch-norm statistics come back in any case; the optimizer's vectors don't.
     Source: Prechelt, "Early stopping - but when?", 1998.
     """
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0, monitor: str = "validation_loss") -> None:
         self.patience = whole_number("patience", patience, 1)
-        if not 0 <= min_delta < np.inf:
-            raise ValueError(f"min_delta must be finite and at least 0, got {min_delta}")
-        self.min_delta = min_delta
+        self.min_delta = real_number("min_delta", min_delta)
         self.monitor = monitor
         self.best_epoch = 0
         self.best = np.inf
@@ -51,9 +48,8 @@ class EarlyStopping(Callback):
 
     def on_train_begin(self, network: Network, epochs: int, metrics: tuple[str, ...]) -> None:
         if self.monitor not in metrics:
-            raise ValueError(
-                f"monitor must be one of this training's {', '.join(map(repr, metrics))}, got {self.monitor!r}"
-            )
+            known = ", ".join(map(repr, metrics))
+            raise ValueError(f"monitor must be one of this training's {known}, got {self.monitor!r}")
         self.best_epoch = 0
         self.best = -np.inf if self._upwards else np.inf
         self._weights = {}

@@ -1,7 +1,7 @@
 """The compiler: a plan, a loss and an optimizer become a program.
 
-The forward pass is emitted layer by layer and remembered on a tape; the backward pass walks the tape back, down
-to the first layer with parameters. Fusion then rewrites the list of ops.
+The forward pass is emitted layer by layer and remembered on a tape; the backward pass walks the tape back,
+down to the first layer with parameters. Fusion then rewrites the list of ops.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def compile_program(
 ) -> Program:
     """The program that runs batches of `rows` rows.
 
-    `shared` are the arrays that a network's programs have in common, by name: theta, the gradient and the views
-    into both, the statistics, the optimizer's state. Every other tensor gets a buffer of the program's own.
+    `shared` are the arrays that a network's programs have in common, by name: theta, the gradient and the
+    views into both, the statistics, the optimizer's vectors. Every other tensor gets a buffer of its own.
     """
     compilation = _Compilation(plan, loss, rows, purpose)
     compilation.forward()
@@ -65,6 +65,7 @@ class _Compilation:
         self.rows = rows
         self.purpose = purpose
         self._loss = loss
+        self._dtype = loss.dtype.name
         self.ops: list[Op] = []
         self.shapes: dict[str, tuple[int, ...]] = {"step": (2,)}
         self.step = Tensor("step", self.shapes["step"], "float64")
@@ -75,7 +76,7 @@ class _Compilation:
     def tensor(self, name: str, *shape: int) -> Tensor:
         """The tensor `name` of the network's dtype; it is shown in the shape that comes first."""
         self.shapes.setdefault(name, shape)
-        return Tensor(name, shape, self._loss.dtype.name)
+        return Tensor(name, shape, self._dtype)
 
     def gradient(self, tensor: Tensor) -> Tensor:
         self.shapes.setdefault(f"d{tensor.name}", self.shapes[tensor.name])
@@ -122,7 +123,7 @@ class _Compilation:
 
     def update(self, optimizer: Optimizer, size: int) -> None:
         theta, gradient, *state = (
-            self.tensor(name, size) for name in ("theta", "gradient", *optimizer.state)
+            self.tensor(name, size) for name in ("theta", "gradient", *optimizer.vectors)
         )
         optimizer.emit(self.emit, gradient, self.step, theta, *state)
 

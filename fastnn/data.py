@@ -1,7 +1,7 @@
 """Checks of a network's data: what passes here, the executor takes as it is.
 
-Inputs stay where they are: float32, float64 and uint8 arrays of any strides, memory maps included, are read in
-place, a batch at a time. Only what is small beside them (targets, weights) or of another dtype is converted.
+Inputs stay where they are: float32, float64 and uint8 arrays of any strides, memory maps included, are read
+in place, a batch at a time. Converted is what is small beside them (targets, weights) or of another dtype.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn.arguments import real_number
 from fastnn.checks import FLOAT32, FLOAT64, contiguous, numbers
 from fastnn.losses import Loss
 
@@ -24,7 +25,7 @@ class Rows(NamedTuple):
     """Checked rows of data: inputs x (n, …), targets y in the loss's form, weights (n,) or None."""
 
     x: np.ndarray
-    y: np.ndarray  # None only for a prediction
+    y: np.ndarray
     weight: np.ndarray | None
 
     def part(self, rows: slice | np.ndarray) -> Rows:
@@ -82,7 +83,9 @@ def apply_class_weight(rows: Rows, class_weight: ClassWeight, loss: Loss) -> Row
     if class_weight is None:
         return rows
     if loss.classes == 0:
-        raise ValueError("class_weight needs rows that belong to one class each: log loss with Softmax or one Sigmoid")
+        raise ValueError(
+            "class_weight needs rows of one class each: log loss of a Softmax or a single Sigmoid"
+        )
     labels = rows.y if rows.y.ndim == 1 else (rows.y[:, 0] > 0.5).astype(np.int64)
     by_class = _class_weights(class_weight, labels, loss.classes)
     weight = by_class.astype(loss.dtype)[labels]
@@ -103,22 +106,18 @@ def _class_weights(class_weight: Mapping[Any, float] | str, labels: np.ndarray, 
     for label, weight in class_weight.items():
         if label not in range(classes):
             raise ValueError(f"class_weight must have classes from 0 to {classes - 1} as keys, got {label!r}")
-        if not 0 <= weight < np.inf:
-            raise ValueError(f"class_weight must have finite weights of at least 0, got {weight} for {label}")
-        weights[int(label)] = weight
+        weights[int(label)] = real_number(f"class_weight[{label!r}]", weight)
     return weights
 
 
 def split_rows(rows: Rows, fraction: float) -> tuple[Rows, Rows | None]:
     """The first rows, and the last `fraction` of them for validation: views, nothing is copied."""
-    if not 0 <= fraction < 1:
-        raise ValueError(f"validation_fraction must be at least 0 and below 1, got {fraction}")
     count = round(fraction * len(rows.x))
     if fraction == 0:
         return rows, None
     if not 0 < count < len(rows.x):
         raise ValueError(
-            f"validation_fraction must leave rows on both sides, got {fraction}, which is {count} of {len(rows.x)}"
+            f"validation_fraction must leave rows on both sides, got {fraction} of {len(rows.x)} rows"
         )
     return rows.part(slice(None, -count)), rows.part(slice(-count, None))
 

@@ -35,10 +35,10 @@ def list_ops(ops: Sequence[Op], gathered: Mapping[str, Tensor]) -> list[str]:
 
 def _op_cells(op: Op) -> tuple[str, str, str, str]:
     kernel = f"{op.kernel} + relu" if op.sizes.get("relu") else op.kernel
-    options = [_option(name, value) for name, value in {**op.sizes, **op.scalars}.items() if _is_shown(name, value)]
+    numbers = {**op.sizes, **op.scalars}
+    options = "".join(f"  {name}={value:g}" for name, value in numbers.items() if _is_shown(name, value))
     row = KERNELS[op.kernel]
-    reads, writes = _operands(row.reads, op.reads), _operands(row.writes, op.writes)
-    return kernel, reads, writes, "".join(f"  {option}" for option in options)
+    return kernel, _operands(row.reads, op.reads), _operands(row.writes, op.writes), options
 
 
 def _operands(operands: Sequence[Operand], tensors: Sequence[Tensor | None]) -> str:
@@ -59,7 +59,3 @@ def _operand(role: str, tensor: Tensor) -> str:
 
 def _is_shown(name: str, value: float) -> bool:
     return name in _ALWAYS_SHOWN or (name in _PLAIN and value != _PLAIN[name])
-
-
-def _option(name: str, value: float) -> str:
-    return f"{name}={value:g}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, prod
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,8 +30,8 @@ class Loss:
     absorbs_activation = False
     """Whether its op starts from the input of the last activation and computes that as well."""
 
-    has_accuracy = False
-    """Whether a prediction can be right."""
+    metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    """What an evaluation measures; with an "accuracy" where a prediction can be right."""
 
     @property
     def classes(self) -> int:
@@ -77,7 +78,7 @@ class Loss:
         raise NotImplementedError
 
     def correct(self, output: np.ndarray, y: np.ndarray) -> float:
-        """How many of the rows are predicted right; 0 without `has_accuracy`."""
+        """How many of the rows are predicted right; 0 without such a metric."""
         return 0.0
 
 
@@ -88,7 +89,7 @@ class BinaryLogLoss(Loss):
     """
 
     absorbs_activation = True
-    has_accuracy = True
+    metrics = ("loss", "accuracy")
 
     @property
     def classes(self) -> int:
@@ -122,7 +123,7 @@ class ClassLogLoss(Loss):
     """
 
     absorbs_activation = True
-    has_accuracy = True
+    metrics = ("loss", "accuracy")
 
     @property
     def classes(self) -> int:
@@ -138,7 +139,7 @@ class ClassLogLoss(Loss):
 
     def targets(self, name: str, y: np.ndarray, rows: int) -> np.ndarray:
         if y.shape not in ((rows,), (rows, 1)):
-            raise ValueError(f"{name} must hold one class a row, shape {(rows,)} or {(rows, 1)}, got {y.shape}")
+            raise ValueError(f"{name} must hold a class a row, shape {(rows,)} or {(rows, 1)}, got {y.shape}")
         return classes(name, y.reshape(rows), self.classes)
 
     def emit(

@@ -21,7 +21,7 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 
 
 def carve(layout: Mapping[str, tuple[tuple[int, ...], DTypeLike]]) -> tuple[dict[str, np.ndarray], int]:
-    """One zeroed block, cut into arrays of the shapes and dtypes of `layout`, each on a cache line of its own.
+    """One zeroed block, cut into arrays of the shapes and dtypes of `layout`, no two on one cache line.
 
     Returns the arrays by name, and the block's bytes.
     """

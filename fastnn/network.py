@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -13,38 +12,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastnn import training
-from fastnn.backend import get_backend, threads_for
+from fastnn import backend, training
+from fastnn.arguments import whole_number
 from fastnn.callbacks import Callback
 from fastnn.checks import FLOAT32, FLOAT64, deliver, result
-from fastnn.compiler import Purpose, compile_program
+from fastnn.compiler import Purpose
 from fastnn.data import ClassWeight, Rows, check_inputs, check_rows, fill
 from fastnn.kernels.native import Executor
 from fastnn.layers import Layer
-from fastnn.layers.base import whole_number
 from fastnn.losses import make_loss
-from fastnn.memory import aligned_zeros, views
 from fastnn.optimizers import Adam, Optimizer
 from fastnn.plan import make_plan
 from fastnn.program import Program
+from fastnn.programs import Programs
+from fastnn.state import State
 from fastnn.training import History
 
 __all__ = ["History", "Network"]
 
-# Rows that are predicted or evaluated at a time: as many as keep a matmul busy, in buffers that stay in cache.
-_CHUNK = 256
-# Programs kept; a new one beyond that takes the place of the one that was asked for longest ago.
-_MAX_PROGRAMS = 32
+_PREDICTION = Purpose()
+_EVALUATION = Purpose(loss=True)
+_PASSES = Purpose(training=True, loss=True, backward=True)  # a training step without the update
 
-_PREDICT = Purpose()
-_EVALUATE = Purpose(loss=True)
+# Predictions go through as many rows at a time as stay in the L2 cache, within limits that suit a matmul.
+_CHUNK_BYTES = 2 * 1024 * 1024
+_MIN_CHUNK, _MAX_CHUNK = 8, 256
 
 
 class Network:
-    """A feed-forward network of layers, its parameters, and what training needs to go on.
+    """A feed-forward network: its layers, their parameters, and what training needs to go on.
 
     Args:
-        layers: such as [Dense(16), ReLU(), Dense(1), Sigmoid()]. One instance may stand in several places.
+        layers: such as [Dense(16), ReLU(), Dense(1), Sigmoid()]. An instance may stand in several places.
         input_shape: one row's shape, (features,) or (channels, height, width).
         loss: "log_loss", which needs Sigmoid or Softmax as the last layer, or "mse".
         dtype: "float32" or "float64", of everything that is computed.
@@ -52,11 +51,10 @@ class Network:
         input_scale: multiplies every input, as 1 / 255 for uint8 images.
 
     Attributes:
-        theta: all parameters in one flat vector.
-        parameters: {"W1": …, "b1": …}, views into theta. W is (in, out), or (filters, channels, height, width).
+        theta: all parameters as one flat vector.
+        parameters: {"W1": …, "b1": …}, views into theta; W (in, out), or (filters, channels, height, width).
         statistics: {"running_mean1": …, "running_var1": …} of batch norm.
-        optimizer: that of the last training; `optimizer_state` has its vectors, as long as theta.
-        epoch: how many epochs have been trained; `step_number` says the same of the optimizer's steps.
+        state: all that and the optimizer's; see `fastnn.state`.
 
     Raises:
         ValueError: a layer can't take its input's shape, or the loss its last layer; an argument is none of
@@ -75,30 +73,21 @@ class Network:
         self.dtype = _check_dtype(dtype)
         self.seed = whole_number("seed", seed, 0)
         self.input_scale = _check_scale(input_scale)
-        self._plan = make_plan(layers, input_shape, self.seed)
-        self.layers = tuple(placed.layer for placed in self._plan.layers)
-        self.input_shape = self._plan.input_shape
-        self.output_shape = self._plan.output_shape
+        plan = make_plan(layers, input_shape, self.seed)
+        self.layers = tuple(placed.layer for placed in plan.layers)
+        self.input_shape = plan.input_shape
+        self.output_shape = plan.output_shape
         self.loss_name = loss
         self.loss_function = make_loss(loss, self.layers[-1], self.output_shape, self.dtype)
-        shapes = {name: parameter.shape for name, parameter in self._plan.parameters.items()}
-        size = sum(int(np.prod(shape)) for shape in shapes.values())
-        self.theta = aligned_zeros(size, self.dtype)
-        self._gradient = aligned_zeros(size, self.dtype)
-        self.parameters = views(self.theta, shapes)
-        for name, value in self._plan.initial_parameters().items():
-            self.parameters[name][...] = value
-        self.statistics = {name: aligned_zeros(each.shape, self.dtype) for name, each in self._plan.statistics.items()}
-        for name, each in self._plan.statistics.items():
-            self.statistics[name][...] = each.fill
-        self.optimizer: Optimizer | None = None
-        self.optimizer_state: dict[str, np.ndarray] = {}
-        self.step = aligned_zeros(2, np.float64)  # the learning rate and the number of the last step
-        self.epoch = 0
-        self.training_lock = threading.RLock()
-        self._compile_lock = threading.Lock()
-        self._programs: OrderedDict[tuple[int, Purpose, str], Program] = OrderedDict()
-        self._predictors: dict[int, Executor] = {}
+        self.state = State(plan, self.dtype)
+        self.theta = self.state.theta
+        self.parameters = self.state.parameters
+        self.statistics = self.state.statistics
+        self.training_lock = threading.RLock()  # held while `fit` runs
+        fitting = _CHUNK_BYTES // (plan.row_size * self.dtype.itemsize)
+        self._chunk = min(max(fitting, _MIN_CHUNK), _MAX_CHUNK)
+        self._programs = Programs(plan, self.loss_function, self.state, self._forget_predictors)
+        self._forget_predictors()
 
     def fit(
         self,
@@ -107,7 +96,7 @@ class Network:
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        optimizer: Optimizer = Adam(1e-3),  # noqa: B008 - immutable
+        optimizer: Optimizer = Adam(1e-3),  # noqa: B008 - it is immutable
         shuffle: bool = True,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         validation_fraction: float = 0.0,
@@ -117,32 +106,32 @@ class Network:
         progress: bool = False,
         keep_good: bool = False,
     ) -> History:
-        """Train for `epochs` passes over the data, in steps of `batch_size` rows and a last one of what remains.
+        """Train for `epochs` passes over the data, in batches of `batch_size` rows and one of what remains.
 
         Args:
-            X: (n, *input_shape). Float32, float64 and uint8 arrays of any strides are read in place, memory maps
-                too; others are converted. Or, without y, an iterable of batches (X, y) or (X, y, sample_weight),
-                gone through anew for every epoch; batch_size and shuffle then don't matter.
-            y: for Sigmoid labels from 0 to 1, (n,) or (n, columns); for Softmax classes from 0, (n,) or (n, 1);
-                for "mse" finite numbers of the output's shape.
-            optimizer: SGD, Adam or AdamW. Its state and its steps go on from the last training if it is equal to
-                the optimizer of that; another starts afresh.
-            shuffle: the rows in another order every epoch, which the seed and `epoch` determine.
+            X: (n, *input_shape). Float32, float64 and uint8 arrays of any strides, memory maps too, are read
+                in place; others are converted. Or, without y, an iterable of batches (X, y) or
+                (X, y, sample_weight), gone through anew for every epoch, whatever batch_size and shuffle.
+            y: for Sigmoid labels from 0 to 1, (n,) or (n, columns); for Softmax classes from 0, (n,) or
+                (n, 1); for "mse" finite numbers of the output's shape.
+            optimizer: SGD, Adam or AdamW. If it is equal to that of the last training, its vectors and its
+                step go on from there; another starts afresh.
+            shuffle: the rows in another order every epoch, as the seed and the number of the epoch have it.
             validation_data: (X, y), evaluated after every epoch.
-            validation_fraction: or this fraction of the rows, the last ones, which aren't trained on then.
+            validation_fraction: or this fraction of the rows, the last ones, which then aren't trained on.
             sample_weight: (n,), from 0. The loss is Σ weight · loss / n.
             class_weight: {class: weight}, or "balanced": n / (classes · rows of the class). Multiplies
                 sample_weight.
             callbacks: `Callback`s, such as EarlyStopping().
             progress: show a bar over the epochs.
-            keep_good: where the loss turns infinite or NaN, restore the weights of before.
+            keep_good: where the loss turns infinite or NaN, bring back the weights of before.
 
         Returns:
             The history: loss, validation_loss, … with one float an epoch.
 
         Raises:
             ValueError, TypeError: an argument doesn't fit; nothing has been computed then.
-            KeyboardInterrupt: at Ctrl-C, between two batches; the network stays as it is then.
+            KeyboardInterrupt: at Ctrl-C, between two batches; the network stays usable.
 
         Warns:
             RuntimeWarning: the loss turned infinite or NaN, which ends the training.
@@ -175,69 +164,79 @@ class Network:
             ValueError, TypeError: X or out doesn't fit.
         """
         try:
-            # An array that fits a program as it is goes straight through it; None says that this one doesn't.
-            predicted = self._predictors[len(X)].predict(X, out)
+            # An array that a program can take as it is goes straight there; else the executor says None.
+            if backend._backend is self._predictors_backend:
+                predicted = self._predictors[len(X)].predict(X, out)  # type: ignore[arg-type]
+                if predicted is not None:
+                    return predicted
         except (KeyError, TypeError):
-            predicted = None
-        if predicted is not None:
-            return predicted
+            pass
         return self._predict_chunks(X, out)
 
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
-        """{"loss": …, "accuracy": …} of what `predict` gives: means over the rows. "mse" has no accuracy.
+        """{"loss": …, "accuracy": …} of what `predict` gives, as means over the rows; "mse" has no accuracy.
 
-        A row is right where its largest probability is its class's; of sigmoids, each column counts by itself.
+        A row is right where its largest probability is its class's; several sigmoids count one by one.
         """
         return self.evaluate_rows(check_rows(X, y, None, self.loss_function, self.input_shape))
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The loss that the next training step would have on the batch (X, y): what `gradients` are of.
+        """The loss that a training step on the batch (X, y) would have now: what `gradients` are of.
 
-        As there, dropout drops, and batch norm takes the batch's mean and variance. `evaluate` has the loss of
-        predictions.
+        As there, dropout drops, and batch norm takes the batch's mean and variance. `evaluate` has the loss
+        of predictions.
         """
-        purpose = Purpose(training=True, loss=True)
-        with self._run(purpose, X, y, sample_weight) as program:
+        rows = check_rows(X, y, sample_weight, self.loss_function, self.input_shape)
+        with self._run(replace(_PASSES, backward=False), *rows) as program:
             return float(program["L"].mean(dtype=np.float64))
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, np.ndarray]:
         """{"W1": …, "b1": …}: the gradients of `loss` by every parameter. Nothing in the network changes."""
-        purpose = Purpose(training=True, loss=True, backward=True)
-        with self._run(purpose, X, y, sample_weight) as program:
+        rows = check_rows(X, y, sample_weight, self.loss_function, self.input_shape)
+        with self._run(_PASSES, *rows) as program:
             return {name: program[f"d{name}"].copy() for name in self.parameters}
 
     def trace(
         self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> dict[str, np.ndarray]:
-        """Every tensor of both passes of a training step by name: X, Y, Z1, A1, …, L, dZ1, dW1, db1.
+        """Every tensor of both passes of a training step by name: X, Z1, A1, …, Y, L, dZ1, dW1, db1.
 
-        Nothing is fused and nothing in the network changes. L has a loss for every row; the gradients are those
-        of its mean. Without y: the tensors of a prediction.
+        L has one loss a row; the gradients are those of its mean. Nothing is fused, and nothing in the
+        network changes. Without y: every tensor of a prediction.
         """
         if y is None:
-            purpose = replace(_PREDICT, fused=False)
+            inputs = check_inputs("X", X, self.input_shape, self.dtype)
+            ran = self._run(replace(_PREDICTION, fused=False), inputs)
         else:
-            purpose = Purpose(training=True, loss=True, backward=True, fused=False)
-        hidden = ("step", *self.statistics)
-        with self._run(purpose, X, y, sample_weight) as program:
+            rows = check_rows(X, y, sample_weight, self.loss_function, self.input_shape)
+            ran = self._run(replace(_PASSES, fused=False), *rows)
+        hidden = {"step", *self.statistics}
+        with ran as program:
             return {name: array.copy() for name, array in program.buffers.items() if name not in hidden}
 
     def program(self, batch_size: int, training: bool = True) -> Program:
-        """The program of a training step on `batch_size` rows (with the last training's optimizer, or Adam), or of
-        a prediction."""
+        """The program of a training step on `batch_size` rows, or of their prediction.
+
+        The step is that of the last training's optimizer, at first Adam's.
+        """
         rows = whole_number("batch_size", batch_size, 1)
         if not training:
-            return self._program(rows, _PREDICT)
-        if self.optimizer is None:
+            return self._programs.get(rows, _PREDICTION)
+        if self.state.optimizer is None:
             self.begin(Adam())
         return self.training_program(rows, weighted=False)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the network to a safetensors file: layers, parameters, statistics, optimizer, epoch and step.
+        """Write the network to a safetensors file, for `fastnn.load`: training goes on from there to the bit.
 
-        `fastnn.load` restores it, and its training goes on as if it had never stopped. Needs safetensors.
+        The file has the layers, theta, the statistics, the optimizer with its vectors and step, the epoch; of
+        a learning-rate schedule only those of fastnn, not a function of the caller's.
+
+        Raises:
+            ImportError: safetensors isn't installed.
+            OSError: the file can't be written; one that was there before is still there then.
         """
         from fastnn import serialization
 
@@ -250,170 +249,132 @@ class Network:
             f"dtype={self.dtype.name!r}, seed={self.seed}): {self.theta.size:,} parameters"
         )
 
-    # --- for training and serialization -----------------------------------------------------------------------
+    @property
+    def epoch(self) -> int:
+        """How many epochs the network has been trained."""
+        return self.state.epoch
 
     @property
     def step_number(self) -> int:
         """How many steps the optimizer has done."""
-        return int(self.step[1])
+        return self.state.step_number
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names of what `evaluate` returns."""
-        return ("loss", "accuracy") if self.loss_function.has_accuracy else ("loss",)
+    def copy_weights(self) -> dict[str, np.ndarray]:
+        """Copies of all that a prediction depends on, theta and the statistics, by name."""
+        return self.state.copy(optimizer=False)
+
+    def restore_weights(self, copies: dict[str, np.ndarray]) -> None:
+        """Put back what `copy_weights` returned."""
+        self.state.restore(copies)
+
+    # --- for training ---------------------------------------------------------------------------------
 
     def begin(self, optimizer: Optimizer) -> None:
-        """Make `optimizer` the network's: with the state of the last training if it is equal, else afresh."""
-        if not optimizer.continues(self.optimizer):
-            self.optimizer_state = {name: aligned_zeros(self.theta.size, self.dtype) for name in optimizer.state}
-            self.step[:] = 0
-            with self._compile_lock:
-                # The training programs hold the old state.
-                for key in [key for key in self._programs if key[1].update is not None]:
-                    del self._programs[key]
-        self.optimizer = optimizer
+        """Make `optimizer` the network's: it goes on if it is equal to the one before, else starts afresh."""
+        if self.state.begin(optimizer):
+            self._programs.drop_updates()
 
     def training_program(self, rows: int, weighted: bool) -> Program:
-        assert self.optimizer is not None
-        # The rate comes in with every step, so that programs don't differ by it.
-        update = replace(self.optimizer, lr=0.0)
-        return self._program(
-            rows, Purpose(training=True, loss=True, weighted=weighted, backward=True, update=update)
-        )
+        """The training step of the network's optimizer on `rows` rows."""
+        assert self.state.optimizer is not None
+        # The rate comes with every step: programs don't differ by it.
+        update = replace(self.state.optimizer, lr=0.0)
+        return self._programs.get(rows, replace(_PASSES, weighted=weighted, update=update))
 
     def evaluate_rows(self, rows: Rows) -> dict[str, float]:
         """`evaluate` of checked rows."""
         count = len(rows.x)
         loss, correct = 0.0, 0.0
-        for start in range(0, count, _CHUNK):
-            chunk = rows.part(slice(start, start + _CHUNK))
-            program = self._program(len(chunk.x), _EVALUATE)
-            with program.lock:
-                self._fill(program, chunk)
-                program.executor.run(threads_for(program.cost))
+        for start in range(0, count, self._chunk):
+            chunk = rows.part(slice(start, start + self._chunk))
+            with self._run(_EVALUATION, *chunk) as program:
                 loss += float(program["L"].sum(dtype=np.float64))
                 correct += self.loss_function.correct(program[program.output.name], chunk.y)
-        return dict(zip(self.metrics, (loss / count, correct / count), strict=False))
+        return dict(zip(self.loss_function.metrics, (loss / count, correct / count), strict=False))
 
-    def copy_weights(self, optimizer: bool = False) -> dict[str, np.ndarray]:
-        """Copies of all that a prediction depends on, and with `optimizer` of what its next step does, by name."""
-        arrays = {"theta": self.theta, **self.statistics}
-        if optimizer:
-            arrays |= {**self.optimizer_state, "step": self.step}
-        return {name: array.copy() for name, array in arrays.items()}
-
-    def restore_weights(self, copies: dict[str, np.ndarray]) -> None:
-        """Put back what `copy_weights` returned."""
-        arrays = {"theta": self.theta, **self.statistics, **self.optimizer_state, "step": self.step}
-        for name, copy in copies.items():
-            arrays[name][...] = copy
-
-    # --- programs ---------------------------------------------------------------------------------------------
-
-    def _program(self, rows: int, purpose: Purpose) -> Program:
-        """The program for batches of `rows` rows in the current backend, compiled where there is none yet."""
-        key = (rows, purpose, get_backend())
-        with self._compile_lock:
-            program = self._programs.get(key)
-            if program is None:
-                program = compile_program(self._plan, self.loss_function, rows, purpose, self._shared(purpose))
-                self._programs[key] = program
-                if len(self._programs) > _MAX_PROGRAMS:
-                    self._programs.popitem(last=False)
-                    self._predictors = {}
-            self._programs.move_to_end(key)
-            return program
-
-    def _shared(self, purpose: Purpose) -> dict[str, np.ndarray]:
-        """The arrays that a program has in common with others: all that it must leave a trace in, or read."""
-        shared = {"theta": self.theta, **self.parameters}
-        if not purpose.training:
-            return shared | self.statistics
-        if purpose.update is None:
-            return shared  # what a training step would write, such as the statistics, goes into the program's own
-        shapes = {f"d{name}": array.shape for name, array in self.parameters.items()}
-        gradients = {"gradient": self._gradient, **views(self._gradient, shapes)}
-        return shared | self.statistics | gradients | self.optimizer_state | {"step": self.step}
+    # --- running programs -----------------------------------------------------------------------------
 
     @contextmanager
     def _run(
-        self, purpose: Purpose, X: ArrayLike, y: ArrayLike | None, sample_weight: ArrayLike | None
+        self, purpose: Purpose, x: np.ndarray, y: np.ndarray | None = None, weight: np.ndarray | None = None
     ) -> Iterator[Program]:
-        """A program that has run on (X, y) as one batch, and is ours for the `with` block."""
-        if y is None:
-            rows = Rows(check_inputs("X", X, self.input_shape, self.dtype), None, None)
-        else:
-            rows = check_rows(X, y, sample_weight, self.loss_function, self.input_shape)
-        program = self._program(len(rows.x), replace(purpose, weighted=rows.weight is not None))
+        """A program that has run on checked rows as one batch, and is ours for the `with` block."""
+        program = self._programs.get(len(x), replace(purpose, weighted=weight is not None))
         with program.lock:
-            self._fill(program, rows)
+            fill(program["X"], x, self.input_scale)
+            if y is not None:
+                program["Y"][...] = y
+            if weight is not None:
+                program["weight"][...] = weight
             if "step" in program.buffers:
-                program["step"][1] = self.step[1] + 1  # the step that dropout draws for
-            program.executor.run(threads_for(program.cost))
+                program["step"][1] = self.step_number + 1  # which dropout draws for
+            program.executor.run(backend.threads_for(program.cost))
             yield program
 
-    def _fill(self, program: Program, rows: Rows) -> None:
-        """Put a batch into the program's buffers."""
-        fill(program["X"], rows.x, self.input_scale)
-        if rows.y is not None:
-            program["Y"][...] = rows.y
-        if rows.weight is not None:
-            program["weight"][...] = rows.weight
-
     def _predict_chunks(self, X: ArrayLike, out: np.ndarray | None) -> np.ndarray:
-        """`predict` of anything: checked, converted and cut into batches of at most _CHUNK rows."""
+        """`predict` of anything: checked, cut into chunks, and converted where that is needed."""
         x = check_inputs("X", X, self.input_shape, self.dtype)
         predicted = result(out, (len(x), *self.output_shape), self.dtype, (x,))
-        for start in range(0, len(x), _CHUNK):
-            chunk, chunk_out = x[start : start + _CHUNK], predicted[start : start + _CHUNK]
-            executor = self._program(len(chunk), _PREDICT).executor
-            if self.input_scale == 1:
-                self._predictors[len(chunk)] = executor
-                if executor.predict(chunk, chunk_out) is not None:
-                    continue
-            executor.predict(fill(np.empty(chunk.shape, self.dtype), chunk, self.input_scale), chunk_out)
+        for start in range(0, len(x), self._chunk):
+            chunk, chunk_out = x[start : start + self._chunk], predicted[start : start + self._chunk]
+            executor = self._predictor(len(chunk))
+            if self.input_scale != 1 or executor.predict(chunk, chunk_out) is None:
+                converted = fill(np.empty(chunk.shape, self.dtype), chunk, self.input_scale)
+                executor.predict(converted, chunk_out)
         return deliver(predicted, out)
 
-    # --- pickling and copying: programs are compiled anew ------------------------------------------------------
+    def _predictor(self, rows: int) -> Executor:
+        program = self._programs.get(rows, _PREDICTION)
+        if program.backend is not self._predictors_backend:
+            self._forget_predictors()
+        if self.input_scale == 1:
+            self._predictors[rows] = program.executor
+        return program.executor
+
+    def _forget_predictors(self) -> None:
+        """Start the executors that `predict` finds by the number of rows anew, in the current backend."""
+        self._predictors: dict[int, Executor] = {}
+        self._predictors_backend = backend.get_backend()
+
+    # --- pickling and copying: programs are compiled anew ---------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "arguments": (
-                self.layers,
-                self.input_shape,
-                self.loss_name,
-                self.dtype.name,
-                self.seed,
-                self.input_scale,
-            ),
-            "optimizer": self.optimizer,
+            "layers": self.layers,
+            "input_shape": self.input_shape,
+            "loss": self.loss_name,
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+            "input_scale": self.input_scale,
+            "optimizer": self.state.optimizer,
             "epoch": self.epoch,
-            "arrays": self.copy_weights(optimizer=True),
+            "arrays": self.state.copy(optimizer=True),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(*state["arguments"])  # type: ignore[misc]
-        self.resume(state["optimizer"], state["epoch"], state["arrays"])
+        arguments = dict(state)
+        progress = [arguments.pop(name) for name in ("optimizer", "epoch", "arrays")]
+        self.__init__(**arguments)  # type: ignore[misc]
+        self.resume(*progress)
 
     def resume(self, optimizer: Optimizer | None, epoch: int, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from where a training stood: `arrays` are what `copy_weights(optimizer=True)` returned."""
+        """Go on from where another training stood: with all that its `state` had."""
         if optimizer is not None:
             self.begin(optimizer)
-        self.epoch = epoch
-        self.restore_weights(arrays)
+        self.state.epoch = epoch
+        self.state.restore(arrays)
 
 
 def _check_dtype(dtype: DTypeLike) -> np.dtype:
-    try:
+    with suppress(TypeError):  # NumPy's answer to what is no dtype; and None is float64 to it
         checked = np.dtype(dtype)
-    except TypeError:
-        checked = None
-    if checked not in (FLOAT32, FLOAT64):
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-    return checked
+        if dtype is not None and checked in (FLOAT32, FLOAT64):
+            return checked
+    raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
 
 
 def _check_scale(input_scale: float) -> float:
-    if not (isinstance(input_scale, (int, float, np.number)) and np.isfinite(input_scale) and input_scale):
+    is_number = isinstance(input_scale, (int, float, np.number))
+    if not (is_number and np.isfinite(input_scale) and input_scale):
         raise ValueError(f"input_scale must be a finite number other than 0, got {input_scale!r}")
     return float(input_scale)

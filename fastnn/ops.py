@@ -13,7 +13,7 @@ from fastnn.kernels.kernel_list import KERNELS
 class Tensor:
     """An array of a program: its name, the shape in which an op sees it, and its dtype.
 
-    Two tensors of one name are the same memory, whatever their shapes: a Flatten is nothing but another shape.
+    Two tensors of one name are the same memory, whatever their shapes: Flatten is only another shape.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The optimizers: descriptions of the one op that ends every training step. Their state lives in the network."""
+"""The optimizers: each describes the one op that ends a training step. Its vectors live in the network."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastnn.arguments import fraction, real_number
 from fastnn.ops import Tensor
-from fastnn.schedules import Rate, UnsavedSchedule, check_rate, check_rate_or_schedule
+from fastnn.schedules import Rate, UnsavedSchedule, check_rate_or_schedule
 
 Emit = Callable[..., None]
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What every optimizer has: a learning rate, and the vectors that it keeps from step to step."""
+    """What every optimizer has: a learning rate, and vectors that it keeps from step to step."""
 
     lr: Rate
 
     @property
-    def state(self) -> tuple[str, ...]:
+    def vectors(self) -> tuple[str, ...]:
         """The names of its vectors, each as long as theta and zero at first."""
         return ()
 
@@ -29,10 +30,10 @@ class Optimizer:
         """The learning rates of `count` steps from step `first`, counted from 0."""
         if not callable(self.lr):
             return np.full(count, self.lr)
-        return np.array([check_rate(f"lr({step})", self.lr(step)) for step in range(first, first + count)])
+        return np.array([real_number(f"lr({step})", self.lr(step)) for step in range(first, first + count)])
 
-    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *state: Tensor) -> None:
-        """Emit the update of theta, and of the state, from the gradient."""
+    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor) -> None:
+        """Emit the update of theta, and of the optimizer's vectors, from the gradient."""
         raise NotImplementedError
 
     def continues(self, previous: Optimizer | None) -> bool:
@@ -61,17 +62,17 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         check_rate_or_schedule("lr", self.lr)
-        _check_fraction("momentum", self.momentum)
-        check_rate("weight_decay", self.weight_decay)
+        fraction("momentum", self.momentum)
+        real_number("weight_decay", self.weight_decay)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
 
     @property
-    def state(self) -> tuple[str, ...]:
+    def vectors(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *state: Tensor) -> None:
-        (velocity,) = state or (None,)
+    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor) -> None:
+        (velocity,) = vectors or (None,)
         scalars = {"momentum": self.momentum, "weight_decay": self.weight_decay}
         emit("sgd", [gradient, step], [theta, velocity], size=theta.size, nesterov=self.nesterov, **scalars)
 
@@ -94,24 +95,24 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         check_rate_or_schedule("lr", self.lr)
-        _check_fraction("beta1", self.beta1)
-        _check_fraction("beta2", self.beta2)
-        check_rate("eps", self.eps)
-        check_rate("weight_decay", self.weight_decay)
+        fraction("beta1", self.beta1)
+        fraction("beta2", self.beta2)
+        real_number("eps", self.eps)
+        real_number("weight_decay", self.weight_decay)
 
     @property
-    def state(self) -> tuple[str, ...]:
+    def vectors(self) -> tuple[str, ...]:
         return ("m", "v")
 
-    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *state: Tensor) -> None:
+    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor) -> None:
         betas = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
         numbers = {**betas, "weight_decay": self.weight_decay, "decoupled": self.decoupled}
-        emit("adam", [gradient, step], [theta, *state], size=theta.size, **numbers)
+        emit("adam", [gradient, step], [theta, *vectors], size=theta.size, **numbers)
 
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay: theta −= lr · weight_decay · theta, before Adam's step from the bare gradient.
+    """Adam with decoupled weight decay: theta −= lr · weight_decay · theta, then Adam's step without decay.
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2, in PyTorch's
     form: the rate multiplies the decay.
@@ -129,8 +130,3 @@ def check_optimizer(optimizer: Optimizer) -> Optimizer:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one such as SGD(0.1) or Adam(1e-3), got {optimizer!r}")
     return optimizer
-
-
-def _check_fraction(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")

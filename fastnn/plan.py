@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
+from fastnn.arguments import whole_number
 from fastnn.layers import Layer, ReLU
-from fastnn.layers.base import Parameter, Shape, whole_number
+from fastnn.layers.base import Parameter, Shape
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Plan:
     @property
     def statistics(self) -> dict[str, Parameter]:
         return {name: each for placed in self.layers for name, each in placed.statistics.items()}
+
+    @property
+    def row_size(self) -> int:
+        """How many numbers one row is, from the input to the output, as long as nothing is overwritten."""
+        return sum(prod(placed.output_shape) for placed in self.layers) + prod(self.input_shape)
 
     @property
     def first_trained(self) -> int:

@@ -17,8 +17,8 @@ from fastnn.ops import Op, Tensor
 class Program:
     """A network compiled for batches of `rows` rows, for one purpose: a training step, prediction, …
 
-    All its buffers are allocated here, in one block; to run it allocates nothing. `program["A1"]` is the array
-    of that name, as the last run left it.
+    All its buffers are allocated here, in one block; a run allocates nothing. `program["A1"]` is the array of
+    that name, as the last run left it.
     """
 
     def __init__(

@@ -25,11 +25,12 @@ class ProgressBar(Callback):
         self._bar = tqdm(total=epochs, unit="epoch")
 
     def on_epoch_end(self, network: Network, epoch: int, logs: Logs) -> None:
-        shown = [f"{name.replace('_', ' ')} {logs[name]:.4f}" for name in logs if name.endswith(("loss", "accuracy"))]
+        names = [name for name in logs if name.endswith(("loss", "accuracy"))]
+        shown = ", ".join(f"{name.replace('_', ' ')} {logs[name]:.4f}" for name in names)
         if self._bar is None:
-            print(f"epoch {epoch}/{self._epochs}: {', '.join(shown)}", file=sys.stderr)
+            print(f"epoch {epoch}/{self._epochs}: {shown}", file=sys.stderr)
             return
-        self._bar.set_postfix_str(", ".join(shown), refresh=False)
+        self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update()
 
     def on_train_end(self, network: Network) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, isfinite, pi
+from math import cos, pi
 
-from fastnn.layers.base import whole_number
+from fastnn.arguments import real_number, whole_number
 
 Rate = float | Callable[[int], float]
 
@@ -23,8 +23,8 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_rate("lr", self.lr)
-        check_rate("factor", self.factor)
+        real_number("lr", self.lr)
+        real_number("factor", self.factor)
         whole_number("every", self.every, 1)
 
     def __call__(self, step: int) -> float:
@@ -43,8 +43,8 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check_rate("lr", self.lr)
-        check_rate("final", self.final)
+        real_number("lr", self.lr)
+        real_number("final", self.final)
         whole_number("steps", self.steps, 1)
 
     def __call__(self, step: int) -> float:
@@ -54,7 +54,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """A linear rise over the first `steps` steps to `lr`, a rate or a schedule (which starts at the same step 0).
+    """A linear rise over the first `steps` steps to `lr`, a rate or a schedule that starts at step 0 as well.
 
     Source: Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2.
     """
@@ -77,7 +77,7 @@ class UnsavedSchedule:
     name: str
 
     def __call__(self, step: int) -> float:
-        raise ValueError(f"lr was the function {self.name}, which isn't saved with a network: pass the optimizer anew")
+        raise ValueError(f"lr was {self.name}, a function that a file can't hold: pass the optimizer anew")
 
 
 SCHEDULES: dict[str, type] = {each.__name__: each for each in (StepDecay, Cosine, WarmUp, UnsavedSchedule)}
@@ -87,17 +87,6 @@ def rate_at(lr: Rate, step: int) -> float:
     return lr(step) if callable(lr) else lr
 
 
-def check_rate(name: str, value: float) -> float:
-    """`value`, a finite number from 0 up."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not (isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be finite and at least 0, got {value}")
-    return number
-
-
 def check_rate_or_schedule(name: str, value: Rate) -> None:
     if not callable(value):
-        check_rate(name, value)
+        real_number(name, value)

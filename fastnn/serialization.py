@@ -1,7 +1,7 @@
 """Saving and loading of networks, as safetensors files.
 
 The tensors are theta, the batch norm's statistics, and the optimizer's vectors and step under the names of
-`Network.copy_weights`; the file's metadata holds the rest as JSON under the key "fastnn".
+`State.copy`; the file's metadata holds the rest as JSON under the key "fastnn".
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
-
-import numpy as np
 
 from fastnn.layers import LAYERS
 from fastnn.network import Network
@@ -34,17 +32,17 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "dtype": network.dtype.name,
         "seed": network.seed,
         "input_scale": network.input_scale,
-        "optimizer": network.optimizer and _described(network.optimizer),
+        "optimizer": network.state.optimizer and _described(network.state.optimizer),
         "epoch": network.epoch,
     }
     unfinished = f"{os.fspath(path)}.unfinished"
-    tensors = network.copy_weights(optimizer=True)
+    tensors = network.state.copy(optimizer=True)
     safetensors.numpy.save_file(tensors, unfinished, {_KEY: json.dumps(description)})
     os.replace(unfinished, path)
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """The network that `Network.save` wrote to `path`, ready to predict, and to train as if it had never stopped.
+    """The network that `Network.save` wrote to `path`; it predicts and trains on to the bit as the saved one.
 
     Raises:
         ValueError: the file is no fastnn network, or one of a newer version.
@@ -53,25 +51,29 @@ def load(path: str | os.PathLike[str]) -> Network:
     safetensors = _import_safetensors()
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            description = json.loads((file.metadata() or {}).get(_KEY, "null"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"path must be a safetensors file, got {os.fspath(path)!r}: {error}") from None
-    if _KEY not in metadata:
-        raise ValueError(f"path must be a network that fastnn saved, got {os.fspath(path)!r} without that metadata")
-    description = json.loads(metadata[_KEY])
+        return _restored(description, arrays)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"path must be a network that fastnn saved, got {os.fspath(path)!r}: {error}"
+        ) from error
+
+
+def _restored(description: Any, arrays: dict[str, Any]) -> Network:
+    if not isinstance(description, dict):
+        raise ValueError(f"its metadata has no {_KEY!r}")
     if description["format"] != _FORMAT:
-        raise ValueError(f"path must have the format {_FORMAT}, got {os.fspath(path)!r} with {description['format']}")
+        raise ValueError(f"its format is {description['format']}, this version reads {_FORMAT}")
+    optimizer: Optimizer | None = description["optimizer"] and _built(OPTIMIZERS, description["optimizer"])
     network = Network(
-        [_build(LAYERS, layer) for layer in description["layers"]],
+        [_built(LAYERS, layer) for layer in description["layers"]],
         description["input_shape"],
         loss=description["loss"],
         dtype=description["dtype"],
         seed=description["seed"],
         input_scale=description["input_scale"],
     )
-    saved = description["optimizer"]
-    optimizer: Optimizer | None = saved and _build(OPTIMIZERS, saved)
     network.resume(optimizer, description["epoch"], arrays)
     return network
 
@@ -100,11 +102,11 @@ def _described_schedule(schedule: Any) -> dict[str, Any]:
     return _described(UnsavedSchedule(getattr(schedule, "__qualname__", repr(schedule))))
 
 
-def _build(classes: Mapping[str, type], described: Mapping[str, Any]) -> Any:
+def _built(classes: Mapping[str, type], described: Mapping[str, Any]) -> Any:
     values = dict(described)
     name = values.pop("type")
     if name not in classes:
-        raise ValueError(f"path must have layers, an optimizer and a schedule that this fastnn knows, got {name!r}")
+        raise ValueError(f"it has a {name!r}, which this version doesn't know")
     if isinstance(values.get("lr"), dict):
-        values["lr"] = _build(SCHEDULES, values["lr"])
+        values["lr"] = _built(SCHEDULES, values["lr"])
     return classes[name](**values)

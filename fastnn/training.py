@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn.arguments import fraction, whole_number
 from fastnn.backend import threads_for
 from fastnn.callbacks import Callback, Logs, check_callbacks, overrides
 from fastnn.data import ClassWeight, Rows, apply_class_weight, check_rows, split_rows
 from fastnn.kernels.native import Executor
-from fastnn.layers.base import whole_number
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.progress import ProgressBar
 
@@ -44,7 +44,7 @@ class History:
 
 def fit(
     network: Network,
-    X: ArrayLike | Iterable[Any],
+    X: Any,
     y: ArrayLike | None,
     *,
     epochs: int,
@@ -62,6 +62,7 @@ def fit(
     """`Network.fit`, which documents the arguments. All are checked before anything is computed."""
     epochs = whole_number("epochs", epochs, 1)
     batch_size = whole_number("batch_size", batch_size, 1)
+    validation_fraction = fraction("validation_fraction", validation_fraction)
     check_optimizer(optimizer)
     checked = check_callbacks(callbacks)
     on_batch = [callback for callback in checked if overrides(callback, "on_batch_end")]
@@ -79,7 +80,9 @@ def fit(
         validation = validation or held_out
         rows = apply_class_weight(rows, class_weight, network.loss_function)
         if batch_size > len(rows.x):
-            raise ValueError(f"batch_size must be at most the {len(rows.x)} rows to train on, got {batch_size}")
+            raise ValueError(
+                f"batch_size must be at most {len(rows.x)}, the rows to train on, got {batch_size}"
+            )
         kind = _BatchByBatch if on_batch else _WholeEpochs
         source = kind(network, rows, batch_size, shuffle, on_batch)
     if progress:
@@ -92,7 +95,8 @@ def fit(
 
 def _check_validation(network: Network, data: tuple[ArrayLike, ArrayLike]) -> Rows:
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"validation_data must be a pair (X, y), got {type(data).__name__}")
+        got = f"{len(data)} values" if isinstance(data, (tuple, list)) else type(data).__name__
+        raise TypeError(f"validation_data must be a pair (X, y), got {got}")
     names = ("validation_data[0]", "validation_data[1]")
     return check_rows(*data, None, network.loss_function, network.input_shape, names=names)
 
@@ -105,32 +109,33 @@ def _run(
     callbacks: tuple[Callback, ...],
     keep_good: bool,
 ) -> History:
-    history = History()
+    history, state = History(), network.state
     metrics = ["loss", "learning_rate", "seconds"]
     if validation is not None:
-        metrics += [f"validation_{name}" for name in network.metrics]
+        metrics += [f"validation_{name}" for name in network.loss_function.metrics]
     started = []
-    good = before = network.copy_weights(optimizer=True) if keep_good else {}
+    good = before = state.copy(optimizer=True)
     try:
         for callback in callbacks:
             callback.on_train_begin(network, epochs, tuple(metrics))
             started.append(callback)
         for epoch in range(1, epochs + 1):
             if keep_good:
-                good, before = before, network.copy_weights(optimizer=True)
-            first_step = network.step_number
+                good, before = before, state.copy(optimizer=True)
+            first_step = state.step_number
             start = perf_counter()
             loss = source.run()
-            logs: Logs = {"loss": loss, "learning_rate": float(network.step[0])}
+            logs: Logs = {"loss": loss, "learning_rate": float(state.step[0])}
             logs["seconds"] = perf_counter() - start
             if not isfinite(loss):
                 history.append(logs)
-                steps = network.step_number - first_step
-                # Where the first loss was finite already, the weights at the epoch's start were good.
-                network.restore_weights(before if steps > 1 else good)
-                _warn_of(loss, epoch, steps, logs["learning_rate"], keep_good)
+                step = state.step_number - first_step
+                _warn_of(loss, epoch, step, logs["learning_rate"])
+                if keep_good:
+                    # A finite loss at the first step proves that the weights at the epoch's start were good.
+                    state.restore(before if step > 1 else good)
                 break
-            network.epoch += 1
+            state.epoch += 1
             if validation is not None:
                 measured = network.evaluate_rows(validation)
                 logs |= {f"validation_{name}": value for name, value in measured.items()}
@@ -144,14 +149,9 @@ def _run(
     return history
 
 
-def _warn_of(loss: float, epoch: int, step: int, rate: float, keep_good: bool) -> None:
-    kept = "the weights of the last good epoch are back" if keep_good else "keep_good=True would restore the weights"
-    warnings.warn(
-        f"the loss became {loss} in epoch {epoch} at its step {step}, with learning rate {rate:g}: "
-        f"training stopped; {kept}",
-        RuntimeWarning,
-        stacklevel=5,
-    )
+def _warn_of(loss: float, epoch: int, step: int, rate: float) -> None:
+    place = f"in epoch {epoch}, at its step {step}, with a learning rate of {rate:g}"
+    warnings.warn(f"the loss turned {loss} {place}: training ends here", RuntimeWarning, stacklevel=5)
 
 
 class _Epochs:
@@ -161,7 +161,7 @@ class _Epochs:
         """Compile what `run` will need; ValueError where the network can't train on such batches."""
 
     def run(self) -> float:
-        """Train for an epoch; return its loss, the mean over its rows. Ends at a batch whose loss isn't finite."""
+        """Train for an epoch, or until a batch's loss isn't finite; return the mean over the rows."""
         raise NotImplementedError
 
 
@@ -184,7 +184,8 @@ class _WholeEpochs(_Epochs):
         """The seed of the epoch's order; None keeps the rows' own."""
         if not self.shuffle:
             return None
-        return int(np.random.SeedSequence((self.network.seed, self.network.epoch)).generate_state(1, np.uint64)[0])
+        mixed = np.random.SeedSequence((self.network.seed, self.network.epoch))
+        return int(mixed.generate_state(1, np.uint64)[0])
 
     def prepare(self) -> None:
         weighted = self.rows.weight is not None
@@ -193,15 +194,12 @@ class _WholeEpochs(_Epochs):
         self.tail = self.network.training_program(tail, weighted) if tail else None
 
     def run(self) -> float:
-        network = self.network
-        assert network.optimizer is not None
-        rates = network.optimizer.rates(network.step_number, -(-self.count // self.batch_size))
         total = self.program.executor.run_epoch(
-            self.tail and self.tail.executor,
+            self.tail.executor if self.tail else None,
             *self.rows,
             self.order,
-            rates,
-            network.input_scale,
+            _rates(self.network, steps=-(-self.count // self.batch_size)),
+            self.network.input_scale,
             self.seed,
             threads_for(self.program.cost),
         )
@@ -238,22 +236,21 @@ class _Stream(_Epochs):
 
     def _checked(self, batch: Any) -> Rows:
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-            raise ValueError(f"X must yield batches (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
+            raise ValueError(f"X must yield (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
         X, y, weight = (*batch, None)[:3]
-        network = self.network
-        rows = check_rows(X, y, weight, network.loss_function, network.input_shape)
-        return apply_class_weight(rows, self.class_weight, network.loss_function)
+        loss = self.network.loss_function
+        return apply_class_weight(
+            check_rows(X, y, weight, loss, self.network.input_shape), self.class_weight, loss
+        )
 
 
 def _run_batches(network: Network, batches: Iterable[Rows], on_batch: list[Callback]) -> float:
     """A training step a batch; the mean of the rows' losses."""
-    assert network.optimizer is not None
     total, count = 0.0, 0
     for rows in batches:
         size = len(rows.x)
         program = network.training_program(size, rows.weight is not None)
-        rates = network.optimizer.rates(network.step_number, 1)
-        order = np.empty(size, np.int64)
+        order, rates = np.empty(size, np.int64), _rates(network, steps=1)
         threads = threads_for(program.cost)
         loss = program.executor.run_epoch(None, *rows, order, rates, network.input_scale, None, threads)
         total, count = total + loss, count + size
@@ -264,6 +261,12 @@ def _run_batches(network: Network, batches: Iterable[Rows], on_batch: list[Callb
     if count == 0:
         raise ValueError("X must yield batches anew for every epoch, as a list does: it yielded none")
     return total / count
+
+
+def _rates(network: Network, steps: int) -> np.ndarray:
+    """The learning rates of the next steps."""
+    assert network.state.optimizer is not None
+    return network.state.optimizer.rates(network.step_number, steps)
 
 
 def _shuffled(order: np.ndarray, seed: int | None) -> np.ndarray:

@@ -8,6 +8,8 @@ from libc.math cimport INFINITY
 cdef extern from "vector_math.h" nogil:
     float exp_f32(float x)
     double exp_f64(double x)
+    float exp_minus_abs_f32(float x)
+    double exp_minus_abs_f64(double x)
     float sigmoid_f32(float x)
     double sigmoid_f64(double x)
     float tanh_f32(float x)
@@ -21,10 +23,18 @@ cdef extern from "vector_math.h" nogil:
 
 
 cdef inline real exp_of(real x) noexcept nogil:
+    """e^x for x ≤ 0."""
     if real is float:
         return exp_f32(x)
     else:
         return exp_f64(x)
+
+
+cdef inline real exp_minus_abs_of(real x) noexcept nogil:
+    if real is float:
+        return exp_minus_abs_f32(x)
+    else:
+        return exp_minus_abs_f64(x)
 
 
 cdef inline real sigmoid_of(real x) noexcept nogil:

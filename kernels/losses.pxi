@@ -3,28 +3,25 @@
 
 
 cdef inline void weighted_means(
-    const real* total, const real* weight, real* loss, int64_t rows, int64_t columns
+    const real* total, const real* weight, real* loss, int64_t first, int64_t rows, int64_t columns
 ) noexcept nogil:
-    """loss[i] = weight[i] total[i] / columns; no weight is 1."""
+    """loss[first + i] = weight[first + i] total[i] / columns; no weight is 1."""
     cdef real factor = <real> (1 / <double> columns)
     cdef int64_t i
     if weight is NULL:
         for i in range(rows):
-            loss[i] = factor * total[i]
+            loss[first + i] = factor * total[i]
     else:
         for i in range(rows):
-            loss[i] = weight[i] * (factor * total[i])
+            loss[first + i] = weight[first + i] * (factor * total[i])
 
 
 cdef inline void spread_weights(
     const real* weight, real scale, real* factor, int64_t rows, int64_t width
 ) noexcept nogil:
-    """factor[i, j] = scale weight[i], of a block (rows, width); no weight is 1."""
+    """factor[i, j] = scale weight[i], of a block (rows, width)."""
     cdef int64_t i, j
-    if weight is NULL:
-        for i in range(rows * width):
-            factor[i] = scale
-    elif width == 1:
+    if width == 1:
         for i in range(rows):
             factor[i] = scale * weight[i]
     else:
@@ -62,7 +59,7 @@ cdef void log_loss_binary(
                 log_q = log1p_of(-p[k])
                 terms[k] = (0 if y[k] == 0 else -y[k] * log_p) - (0 if y[k] == 1 else (one - y[k]) * log_q)
             add_row_sums(terms, total, count, width)
-        weighted_means[real](total, NULL, loss + i, count, columns)
+        weighted_means[real](total, NULL, loss, i, count, columns)
 
 
 cdef void log_loss_binary_backward(
@@ -93,19 +90,22 @@ cdef void log_loss_binary_with_logits(
     cdef int64_t i, j, k, at, count, width, begin, end
     cdef const real* z
     cdef const real* y
-    cdef const real* weight
+    cdef const real* weight = t[2]
     cdef real* loss = t[3]
-    cdef real* a = t[4]
-    cdef real* dz = t[5]
-    cdef real p[BLOCK]
+    cdef real* a
+    cdef real* dz
+    # An absent a or dz is computed all the same, into spare memory: one loop does it all.
+    cdef real spare_a[BLOCK]
+    cdef real spare_dz[BLOCK]
     cdef real terms[BLOCK]
     cdef real total[BLOCK]
     cdef real factor[BLOCK]
-    cdef real e, v, one = 1
+    cdef real e, one = 1
     share(rows, 16, thread, threads, &begin, &end)
+    for k in range(min(BLOCK, (end - begin) * columns)):
+        factor[k] = <real> s[0]
     for i from begin <= i < end by step:
         count = min(step, end - i)
-        weight = NULL if t[2] is NULL else t[2] + i
         for k in range(count):
             total[k] = 0
         for j from 0 <= j < columns by BLOCK:
@@ -113,21 +113,19 @@ cdef void log_loss_binary_with_logits(
             at = i * columns + j
             z = t[0] + at
             y = t[1] + at
+            a = &spare_a[0] if t[4] is NULL else t[4] + at
+            dz = &spare_dz[0] if t[5] is NULL else t[5] + at
+            if weight is not NULL:
+                spread_weights(weight + i, <real> s[0], factor, count, width)
             for k in range(count * width):
-                v = z[k]
-                e = exp_of(v if v < 0 else -v)
-                p[k] = (e if v < 0 else one) / (one + e)
-                terms[k] = (v if v > 0 else 0) - v * y[k] + log1p_unit_of(e)
+                e = exp_minus_abs_of(z[k])
+                terms[k] = (0 if z[k] < 0 else z[k]) - z[k] * y[k] + log1p_unit_of(e)
+                e = (e if z[k] < 0 else one) / (one + e)
+                a[k] = e
+                dz[k] = factor[k] * (e - y[k])
             add_row_sums(terms, total, count, width)
-            if a is not NULL:
-                for k in range(count * width):
-                    a[at + k] = p[k]
-            if dz is not NULL:
-                spread_weights(weight, <real> s[0], factor, count, width)
-                for k in range(count * width):
-                    dz[at + k] = factor[k] * (p[k] - y[k])
         if loss is not NULL:
-            weighted_means(total, weight, loss + i, count, columns)
+            weighted_means(total, weight, loss, i, count, columns)
 
 
 # --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1 -----------------------
@@ -223,16 +221,19 @@ cdef void squared_error(
     cdef int64_t i, j, k, at, count, width, begin, end
     cdef const real* a
     cdef const real* y
-    cdef const real* weight
+    cdef const real* weight = t[2]
     cdef real* loss = t[3]
-    cdef real* da = t[4]
+    cdef real* da
+    cdef real spare_da[BLOCK]
     cdef real terms[BLOCK]
     cdef real total[BLOCK]
     cdef real factor[BLOCK]
+    cdef real error
     share(rows, 16, thread, threads, &begin, &end)
+    for k in range(min(BLOCK, (end - begin) * columns)):
+        factor[k] = <real> (2 * s[0])
     for i from begin <= i < end by step:
         count = min(step, end - i)
-        weight = NULL if t[2] is NULL else t[2] + i
         for k in range(count):
             total[k] = 0
         for j from 0 <= j < columns by BLOCK:
@@ -240,12 +241,13 @@ cdef void squared_error(
             at = i * columns + j
             a = t[0] + at
             y = t[1] + at
+            da = &spare_da[0] if t[4] is NULL else t[4] + at
+            if weight is not NULL:
+                spread_weights(weight + i, <real> (2 * s[0]), factor, count, width)
             for k in range(count * width):
-                terms[k] = (a[k] - y[k]) * (a[k] - y[k])
+                error = a[k] - y[k]
+                terms[k] = error * error
+                da[k] = factor[k] * error
             add_row_sums(terms, total, count, width)
-            if da is not NULL:
-                spread_weights(weight, <real> (2 * s[0]), factor, count, width)
-                for k in range(count * width):
-                    da[at + k] = factor[k] * (a[k] - y[k])
         if loss is not NULL:
-            weighted_means(total, weight, loss + i, count, columns)
+            weighted_means(total, weight, loss, i, count, columns)

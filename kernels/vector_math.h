@@ -103,6 +103,44 @@ VECTOR_MATH double log_polynomial_f64(double f, double square) {
     return even + f * odd;
 }
 
+/* (log(1 + t) − t) / t² on 0 ≤ t ≤ 1. */
+VECTOR_MATH float log1p_polynomial_f32(float t, float square) {
+    float even = -0.0033178425f;
+    even = even * square - 0.057658885f;
+    even = even * square - 0.1535505f;
+    even = even * square - 0.24958564f;
+    even = even * square - 0.4999993f;
+    float odd = 0.020201689f;
+    odd = odd * square + 0.106799796f;
+    odd = odd * square + 0.19695279f;
+    odd = odd * square + 0.3333051f;
+    return even + t * odd;
+}
+
+VECTOR_MATH double log1p_polynomial_f64(double t, double square) {
+    double even = -0.0002917539295640739;
+    even = even * square - 0.005543022895967073;
+    even = even * square - 0.026743754850604966;
+    even = even * square - 0.05750184653080414;
+    even = even * square - 0.08081206623246832;
+    even = even * square - 0.09981014540157326;
+    even = even * square - 0.12499479610554468;
+    even = even * square - 0.1666666249866788;
+    even = even * square - 0.2499999999367722;
+    even = even * square - 0.4999999999999946;
+    double odd = 2.532917966317567e-05;
+    odd = odd * square + 0.0015957090006583172;
+    odd = odd * square + 0.01383843277432095;
+    odd = odd * square + 0.04229990414563202;
+    odd = odd * square + 0.07035531660684159;
+    odd = odd * square + 0.09013152007804351;
+    odd = odd * square + 0.1110750594192793;
+    odd = odd * square + 0.14285658897974837;
+    odd = odd * square + 0.19999999791337966;
+    odd = odd * square + 0.33333333333235055;
+    return even + t * odd;
+}
+
 #define REAL float
 #define BITS uint32_t
 #define NAME(name) name##_f32

@@ -25,9 +25,13 @@ VECTOR_MATH REAL NAME(exp)(REAL x) {
     return e_r * NAME(from_bits)(exponent << MANTISSA_BITS) * EXP2_MINUS_LIFT;
 }
 
+VECTOR_MATH REAL NAME(exp_minus_abs)(REAL x) {
+    return NAME(exp)(NAME(from_bits)(NAME(to_bits)(x) | NAME(to_bits)((REAL)-0.0)));
+}
+
 /* 1 / (1 + e^−x), as e^x / (1 + e^x) for negative x: the exponential never overflows. */
 VECTOR_MATH REAL NAME(sigmoid)(REAL x) {
-    REAL e = NAME(exp)(x < 0 ? x : -x);
+    REAL e = NAME(exp_minus_abs)(x);
     return (x < 0 ? e : 1) / (1 + e);
 }
 
@@ -42,17 +46,10 @@ VECTOR_MATH REAL NAME(tanh)(REAL x) {
     return NAME(from_bits)(NAME(to_bits)(y) | (NAME(to_bits)(x) & NAME(to_bits)((REAL)-0.0)));
 }
 
-/* log(1 + f) for √½ − 1 ≤ f ≤ √2 − 1. */
-VECTOR_MATH REAL NAME(log_near_one)(REAL f) {
-    REAL square = f * f;
-    return f - (REAL)0.5 * square + f * square * NAME(log_polynomial)(f, square);
-}
-
-/* log(1 + t) for 0 ≤ t ≤ 1, with small relative error near 0 too; as log(2) + log((1 + t) / 2) for large t. */
+/* log(1 + t) for 0 ≤ t ≤ 1. */
 VECTOR_MATH REAL NAME(log1p_unit)(REAL t) {
-    int large = t > (REAL)0.41421356237309503;
-    REAL near = NAME(log_near_one)(large ? (REAL)0.5 * (t - 1) : t);
-    return near + (large ? (REAL)0.6931471805599453 : 0);
+    REAL square = t * t;
+    return t + square * NAME(log1p_polynomial)(t, square);
 }
 
 /* The natural logarithm. x = 2^n (1 + f) with √½ ≤ 1 + f < √2: n and f come from the bits of x. */
@@ -67,7 +64,9 @@ VECTOR_MATH REAL NAME(log)(REAL x) {
     REAL whole = (REAL)((BITS)1 << MANTISSA_BITS);
     REAL n = NAME(from_bits)((bits >> MANTISSA_BITS) | NAME(to_bits)(whole)) - (whole + BIAS);
     n = subnormal ? n - MANTISSA_BITS : n;
-    REAL y = NAME(log_near_one)(f) + n * LN2_LOW + n * LN2_HIGH;
+    REAL square = f * f;
+    REAL log_1_f = f - (REAL)0.5 * square + f * square * NAME(log_polynomial)(f, square);
+    REAL y = log_1_f + n * LN2_LOW + n * LN2_HIGH;
     y = x > 0 ? y : (x == 0 ? -(REAL)INFINITY : (REAL)NAN);
     return x > LARGEST ? x : y;
 }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastnn as fn
+from fastnn.backend import threads_for
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,12 @@ EVERY_KIND = {
     ),
     "pool first": Case((fn.AvgPool2D(2), fn.Flatten(), D(3), fn.Softmax()), (2, 4, 4), "classes"),
 }
+
+
+def rows_for_a_team(network: fn.Network) -> int:
+    """An odd number of rows, so many that a batch of them is worth several threads."""
+    rows = 37
+    fn.set_num_threads(2)
+    while threads_for(network.program(rows, training=False).cost) < 2:
+        rows = 2 * rows + 1
+    return rows

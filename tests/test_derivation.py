@@ -127,7 +127,7 @@ def test_a_step_of_gradient_descent(case, dtype):
 
 
 def test_a_prediction_traces_its_forward_pass(case, dtype):
-    network, X, Y, _, derive = case
+    network, X, *_, derive = case
     expected = derive()
     trace = network.trace(X)
     assert set(trace) == {"X", "Z1", "A1", "Z2", "A2", "Z3", "A3"}
@@ -138,8 +138,7 @@ def test_a_prediction_traces_its_forward_pass(case, dtype):
 
 def test_the_listing_has_the_derivations_names(case):
     """In the training step's list of ops dA1, dA2, Z1 and Z2 are fused away; each other name is there."""
-    network, X, Y, _, derive = case
-    network.begin(fn.SGD(0.1))
+    network, *_, derive = case
     listing = network.program(ROWS).describe()
     for name in set(derive()) - {"dA1", "dA2", "Z1", "Z2"}:
         assert f" {name} (" in listing, f"{name} isn't in\n{listing}"

@@ -8,6 +8,7 @@ from compare import assert_close, assert_identical
 import fastnn.functional as F
 
 torch = pytest.importorskip("torch", reason="PyTorch, the second opinion, isn't installed")
+torch.set_num_threads(1)  # its threads would wait for each other more than they compute
 TF = torch.nn.functional
 
 pytestmark = pytest.mark.usefixtures("backend")

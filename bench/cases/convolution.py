@@ -40,8 +40,5 @@ CASES: tuple[Case, ...] = (
     *_cases("conv2d", Conv2D),
     *_cases("conv2d-backward", Conv2DBackward),
     *(Case(f"max-pool2d/{n}x{c}x{h}x{h}", MaxPool2D(n, c, h)) for n, c, h in _POOLED),
-    *(
-        Case(f"max-pool2d/{n}x{c}x{h}x{h}/backward", MaxPool2D(n, c, h, backward=True))
-        for n, c, h in _POOLED
-    ),
+    *(Case(f"max-pool2d/{n}x{c}x{h}x{h}/backward", MaxPool2D(n, c, h, backward=True)) for n, c, h in _POOLED),
 )

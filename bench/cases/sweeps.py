@@ -24,7 +24,12 @@ def _point(name: str, axis: str, value: int, problem: Training | Inference) -> C
 
 CASES: tuple[Case, ...] = (
     *(
-        _point("training-over-batch", "batch size", size, Training(dense(64, 32, 32, 10), size, "adam", _batches(size)))
+        _point(
+            "training-over-batch",
+            "batch size",
+            size,
+            Training(dense(64, 32, 32, 10), size, "adam", _batches(size)),
+        )
         for size in _BATCH_SIZES
     ),
     *(
@@ -32,7 +37,12 @@ CASES: tuple[Case, ...] = (
         for width in _WIDTHS
     ),
     *(
-        _point("training-over-depth", "hidden layers", depth, Training(dense(64, *[64] * depth, 10), 64, "adam", 20))
+        _point(
+            "training-over-depth",
+            "hidden layers",
+            depth,
+            Training(dense(64, *[64] * depth, 10), 64, "adam", 20),
+        )
         for depth in _DEPTHS
     ),
     *(

@@ -35,7 +35,9 @@ def _module(network: Network) -> torch.nn.Sequential:
 
 
 class PyTorchNetwork:
-    def __init__(self, network: Network, memory_format: torch.memory_format = torch.contiguous_format) -> None:
+    def __init__(
+        self, network: Network, memory_format: torch.memory_format = torch.contiguous_format
+    ) -> None:
         self.binary = network.outputs == 1
         self._memory_format = memory_format
         self.module = _module(network)

@@ -85,7 +85,9 @@ class Network:
             number = len(weights) // 2 + 1
             scale = np.float32(np.sqrt(2 / fan_in))
             weights[f"W{number}"] = (scale * rng.standard_normal(shape, np.float32)).astype(dtype)
-            weights[f"b{number}"] = (np.float32(0.1) * rng.standard_normal(after[0], np.float32)).astype(dtype)
+            weights[f"b{number}"] = (np.float32(0.1) * rng.standard_normal(after[0], np.float32)).astype(
+                dtype
+            )
         return weights
 
     @property

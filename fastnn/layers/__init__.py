@@ -10,7 +10,10 @@ from fastnn.layers.pooling import AvgPool2D, MaxPool2D
 
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
-    for layer in (Dense, Conv2D, MaxPool2D, AvgPool2D, Flatten, ReLU, Sigmoid, Tanh, Softmax, Dropout, BatchNorm)
+    for layer in (
+        *(Dense, Conv2D, MaxPool2D, AvgPool2D, Flatten),
+        *(ReLU, Sigmoid, Tanh, Softmax, Dropout, BatchNorm),
+    )
 }
 
 __all__ = [

@@ -7,9 +7,8 @@ A layer holds no arrays, so one instance may stand in several places, or network
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from math import sqrt
-from operator import index
+from dataclasses import MISSING, dataclass, fields
+from math import prod, sqrt
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,8 +27,11 @@ class Scope(Protocol):
     training: bool  # else inference: nothing is dropped, batch norm uses its running statistics
     position: int  # among the network's layers, from 0
     seed: int  # the network's
-    output: Tensor  # the layer's result, to be written
     step: Tensor  # float64: the learning rate, and the number of this step, from 1
+
+    @property
+    def output(self) -> Tensor:
+        """The layer's result, to be written."""
 
     def __getitem__(self, role: str) -> Tensor:
         """The tensor of a role: a parameter ("W"), its gradient ("dW"), a statistic, a buffer."""
@@ -48,6 +50,10 @@ class Parameter:
     fill: float | None = None
     fan_in: int = 0
     fan_out: int = 0
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
 
     def initial(self, generator: np.random.Generator, before_relu: bool) -> np.ndarray:
         """Weights of which a layer's outputs have about the variance of its inputs.
@@ -101,24 +107,13 @@ class Layer:
 
     def __repr__(self) -> str:
         options = []
-        for position, field in enumerate(fields(self)):  # type: ignore[arg-type]
+        for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if position == 0:
+            if field.default is MISSING:
                 options.append(repr(value))
             elif value != field.default:
                 options.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(options)})"
-
-
-def whole_number(name: str, value: Any, least: int) -> int:
-    """`value` as an int of at least `least`."""
-    try:
-        number = index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-    return number
 
 
 def int_or_pair(name: str, value: Any, least: int) -> IntOrPair:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from fastnn.arguments import whole_number
 from fastnn.checks import pair
 from fastnn.layers.base import (
     IntOrPair,
@@ -15,7 +16,6 @@ from fastnn.layers.base import (
     check_planes,
     int_or_pair,
     window_steps,
-    whole_number,
 )
 from fastnn.ops import Tensor
 
@@ -25,7 +25,7 @@ class Conv2D(Layer):
     """A convolution: Z[i, f, p, q] = b[f] + Σ X[i, c, p·stride + u·dilation − padding, …] W[f, c, u, v].
 
     X (n, channels, height, width), W (filters, channels / groups, kernel height, kernel width), b (filters,),
-    Z (n, filters, out height, out width) with out = (in + 2 padding − dilation (kernel − 1) − 1) // stride + 1.
+    Z (n, filters, out height, out width), out = ⌊(in + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1.
     As in every network library it is a cross-correlation: the kernel isn't flipped.
 
     Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998, section II.

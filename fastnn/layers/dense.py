@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from fastnn.layers.base import Layer, Parameter, Scope, Shape, whole_number
+from fastnn.arguments import whole_number
+from fastnn.layers.base import Layer, Parameter, Scope, Shape
 from fastnn.ops import Tensor
 
 
@@ -25,7 +26,9 @@ class Dense(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
-            raise ValueError(f"{self!r} needs an input of shape (features,), got {input_shape}: put Flatten() before it")
+            raise ValueError(
+                f"{self!r} needs an input of shape (features,), as Flatten() makes, got {input_shape}"
+            )
         return (self.units,)
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
@@ -49,7 +52,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Flatten(Layer):
-    """Every row as one vector: (n, channels, height, width) to (n, channels · height · width). Copies nothing."""
+    """Every row as one vector: (n, channels, height, width) as (n, channels · height · width), not copied."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (prod(input_shape),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastnn.arguments import fraction
 from fastnn.layers.base import Layer, Scope
 from fastnn.ops import Tensor
 
@@ -22,8 +23,7 @@ class Dropout(Layer):
     letter = "D"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate < 1:
-            raise ValueError(f"rate must be at least 0 and below 1, got {self.rate}")
+        fraction("rate", self.rate)
 
     def forward(self, scope: Scope, x: Tensor) -> Tensor:
         if not scope.training:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from fastnn.arguments import real_number
 from fastnn.layers.base import Layer, Parameter, Scope, Shape
 from fastnn.ops import Tensor
 
@@ -26,9 +27,8 @@ class BatchNorm(Layer):
     always_needs_dx = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.momentum <= 1:
-            raise ValueError(f"momentum must be from 0 to 1, got {self.momentum}")
-        if not 0 < self.eps < float("inf"):
+        real_number("momentum", self.momentum, most=1.0)
+        if real_number("eps", self.eps) == 0:
             raise ValueError(f"eps must be above 0, got {self.eps}")
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
@@ -45,13 +45,16 @@ class BatchNorm(Layer):
     def forward(self, scope: Scope, x: Tensor) -> Tensor:
         running = [scope["running_mean"], scope["running_var"]]
         affine = [x, scope["gamma"], scope["beta"]]
+        sizes = {**self._sizes(x), "eps": self.eps}
         if scope.training:
             if x.size == x.shape[1]:
-                raise ValueError(f"{self!r} needs batches of at least 2 rows to train on, got one of 1 row")
+                raise ValueError(
+                    f"{self!r} can't train on 1 row: neither X nor what batch_size leaves may be that"
+                )
             written = [scope.output, scope["mean"], scope["inv_std"], *running]
-            scope.emit("batch_norm", affine, written, **self._sizes(x), eps=self.eps, momentum=self.momentum)
+            scope.emit("batch_norm", affine, written, **sizes, momentum=self.momentum)
         else:
-            scope.emit("batch_norm_inference", affine + running, [scope.output], **self._sizes(x), eps=self.eps)
+            scope.emit("batch_norm_inference", affine + running, [scope.output], **sizes)
         return scope.output
 
     def backward(self, scope: Scope, x: Tensor, y: Tensor, dy: Tensor, dx: Tensor | None) -> None:

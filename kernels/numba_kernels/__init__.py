@@ -3,7 +3,7 @@
 Imported only when asked for. `kernel_names` and `kernel_address` are all that the executor needs.
 """
 
-from . import (
+from fastnn.kernels.numba_kernels import (
     activations,
     algebra,
     convolution,
@@ -15,6 +15,6 @@ from . import (
     pooling,
     softmax,
 )
-from .registry import kernel_address, kernel_names
+from fastnn.kernels.numba_kernels.registry import kernel_address, kernel_names
 
 __all__ = ["kernel_address", "kernel_names"]

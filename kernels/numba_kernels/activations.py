@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import vector_math
-from .memory import helper, inlined, like, same, share
-from .registry import kernel
+from fastnn.kernels.numba_kernels import vector_math
+from fastnn.kernels.numba_kernels.memory import helper, inlined, like, same, share
+from fastnn.kernels.numba_kernels.registry import kernel
 
 # A cache line of float32: two threads then don't write to one.
 _GRAIN = 16

@@ -1,21 +1,25 @@
 """Matrix products: every kernel is a thin name over one product, which matmul.h describes.
 
-Every element of c is one chain of multiply-adds over k in ascending order, begun at the bias or at zero. Blocks of
-k continue the chain from c, and threads and tiles only divide c. So an element has the same bits whatever the tile,
-the block, the number of threads or the other rows of its batch.
+Every element of c is one chain of multiply-adds over k in ascending order, begun at the bias or at zero.
+Blocks of k continue the chain from c, and threads and tiles only divide c. So an element has the same bits
+whatever the tile, the block, the number of threads or the other rows of its batch.
 """
 
 from __future__ import annotations
 
-from .memory import helper, is_null, like, null, offset, share, stack
-from .registry import kernel
-from .tile import TILE_ROWS, tile, tile_columns, wide_columns
+from fastnn.kernels.numba_kernels.memory import free, heap, helper, is_null, like, null, offset, share, stack
+from fastnn.kernels.numba_kernels.packing import pack_panel
+from fastnn.kernels.numba_kernels.registry import kernel
+from fastnn.kernels.numba_kernels.tile import TILE_ROWS, tile, tile_columns, wide_columns
 
-# Packed panels of b: _PANEL_K x tile_columns, which fill half of a 32 KiB L1.
+# A panel of a packed b, tile_columns wide, that fits the stack and half of a 32 KiB L1.
 PANEL_K = 128
 PANEL_SIZE = PANEL_K * 32
-# Below this many rows, b is read from where it lies: packing costs a write and a read of b, which only several tiles
-# of rows pay back.
+# Blocks of a packed b: the whole block stays in half of a 1 MiB L2, a panel of it in L1.
+_BLOCK_K = 256
+_BLOCK_COLUMNS = 256
+# Below this many rows, b is read from where it lies: packing costs a write and a read of b, which only
+# several tiles of rows pay back.
 _PACK_MIN_ROWS = 3 * TILE_ROWS
 # A b with at most this many elements is read in place too: it lies in L1.
 _PACK_MIN_SIZE = 2048
@@ -45,7 +49,17 @@ def _multiply_in_place(m, n, k, a, b, b_row, c, start, mask, relu):
     wide = wide_columns(b)
     if m <= 2:
         while j + wide <= n:
-            tile(m, wide, k, a, (offset(b, j), b_row), _shift(c, 0, j), _shift(start, 0, j), _shift(mask, 0, j), relu)
+            tile(
+                m,
+                wide,
+                k,
+                a,
+                (offset(b, j), b_row),
+                _shift(c, 0, j),
+                _shift(start, 0, j),
+                _shift(mask, 0, j),
+                relu,
+            )
             j += wide
     while j < n:
         columns = min(tile_columns(b), n - j)
@@ -55,47 +69,46 @@ def _multiply_in_place(m, n, k, a, b, b_row, c, start, mask, relu):
 
 
 @helper
-def _pack_panel(k, columns, b, b_row, b_column, panel):
-    """A block of b (k, columns) as a panel (k, tile_columns); the columns beyond are left undefined."""
-    width = tile_columns(b)
-    if b_column == 1:
-        for p in range(k):
-            for j in range(columns):
-                panel[p * width + j] = b[p * b_row + j]
-    else:
-        for j in range(columns):
-            for p in range(k):
-                panel[p * width + j] = b[p * b_row + j * b_column]
-
-
-@helper
 def _multiply_packed(m, n, k, a, b, b_row, b_column, c, start, mask, relu):
-    """b packed panel by panel, so that the tile reads it in one run however far apart its rows lie."""
+    """b packed block by block, so that the tile reads it in one run however far apart its rows lie."""
     width = tile_columns(b)
-    panel = stack(b, PANEL_SIZE)
     pointer, a_row, a_column = a
-    for j in range(0, n, width):
-        columns = min(width, n - j)
-        c_block = _shift(c, 0, j)
-        for p in range(0, k, PANEL_K):
-            depth = min(PANEL_K, k - p)
-            _pack_panel(depth, columns, offset(b, p * b_row + j * b_column), b_row, b_column, panel)
+    block_columns, block_depth = min(_BLOCK_COLUMNS, (n + width - 1) // width * width), min(_BLOCK_K, k)
+    is_small = block_columns * block_depth <= PANEL_SIZE
+    packed = stack(b, PANEL_SIZE) if is_small else heap(b, block_columns * block_depth)
+    for first in range(0, n, _BLOCK_COLUMNS):
+        columns = min(_BLOCK_COLUMNS, n - first)
+        c_block = _shift(c, 0, first)
+        for p in range(0, k, _BLOCK_K):
+            depth = min(_BLOCK_K, k - p)
+            for j in range(0, columns, width):
+                b_panel = offset(b, p * b_row + (first + j) * b_column)
+                pack_panel(
+                    depth, min(width, columns - j), b_panel, b_row, b_column, offset(packed, j * depth)
+                )
             # The blocks after the first continue from c; the last alone has the epilogue.
             is_last = p + depth == k
-            start_block = c_block if p > 0 else _shift(start, 0, j)
-            mask_block = _shift(mask, 0, j) if is_last else (null(b), 0)
-            a_block = offset(pointer, p * a_column), a_row, a_column
-            multiply_rows(
-                m, columns, depth, a_block, (panel, width), c_block, start_block, mask_block, relu and is_last
-            )
+            start_block = c_block if p > 0 else _shift(start, 0, first)
+            mask_block = _shift(mask, 0, first) if is_last else (null(b), 0)
+            for i in range(0, m, TILE_ROWS):
+                rows = min(TILE_ROWS, m - i)
+                a_tile = offset(pointer, i * a_row + p * a_column), a_row, a_column
+                for j in range(0, columns, width):
+                    panel = offset(packed, j * depth), width
+                    tile(
+                        rows, min(width, columns - j), depth, a_tile, panel, _shift(c_block, i, j),
+                        _shift(start_block, i, j), _shift(mask_block, i, j), relu and is_last,
+                    )  # fmt: skip
+    if not is_small:
+        free(packed)
 
 
 @helper
 def product(m, n, k, a, b, c, bias, mask, relu, thread, threads):
     """c (m, n) = relu?(bias (n,) + a (m, k) b (k, n)) · 1[mask (m, n) > 0]?; absent operands are null.
 
-    a and b are (pointer, row stride, column stride). The threads divide the rows or the columns, whichever have more
-    tiles.
+    a and b are (pointer, row stride, column stride). The threads divide the rows or the columns, whichever
+    have more tiles.
     """
     width = tile_columns(c)
     a_pointer, a_row, a_column = a
@@ -145,13 +158,9 @@ def linear_backward_input(t, n, s, thread, threads):
 def linear_backward_weight(t, n, s, thread, threads):
     """dweight (k, n) = x (m, k)ᵀ dy (m, n); dbias (n,) = Σ over rows of dy."""
     m, k, columns = n[0], n[1], n[2]
-    dy, dbias, none = t[1], t[3], null(t[0])
-    product(k, columns, m, (t[0], 1, k), (dy, columns, 1), t[2], none, none, False, thread, threads)
-    if is_null(dbias):
-        return
-    begin, end = share(columns, 16, thread, threads)
-    for j in range(begin, end):
-        dbias[j] = like(dy[0], 0)
-    for i in range(m):
-        for j in range(begin, end):
-            dbias[j] += dy[i * columns + j]
+    dy, dbias, none = (t[1], columns, 1), t[3], null(t[0])
+    product(k, columns, m, (t[0], 1, k), dy, t[2], none, none, False, thread, threads)
+    if not is_null(dbias):
+        one = stack(t[0], 1)
+        one[0] = like(one[0], 1)
+        product(1, columns, m, (one, 0, 0), dy, dbias, none, none, False, thread, threads)

@@ -1,17 +1,18 @@
 """The fast convolution: convolution_naive.py says what it computes.
 
-All three kernels are matrix products whose b is a matrix of patches. Of that matrix only one panel exists at a time,
-on the thread's stack: PANEL_K rows of one pixel (or tap: an element of the window of one channel) a column.
+All three kernels are matrix products whose b is a matrix of patches. Of that matrix only one panel exists at
+a time, on the thread's stack: PANEL_K rows of one pixel (or tap: an element of the window of one channel) a
+column.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 
-from .algebra import PANEL_K, PANEL_SIZE, multiply_rows
-from .memory import free, heap, helper, inlined, is_null, like, null, offset, share, stack
-from .registry import kernel
-from .tile import tile_columns
+from fastnn.kernels.numba_kernels.algebra import PANEL_K, PANEL_SIZE, multiply_rows
+from fastnn.kernels.numba_kernels.memory import free, heap, helper, inlined, is_null, like, null, offset, share, stack
+from fastnn.kernels.numba_kernels.registry import kernel
+from fastnn.kernels.numba_kernels.tile import tile_columns
 
 _Shape = namedtuple(
     "_Shape",
@@ -66,7 +67,7 @@ def _take_spread(x, size, first, stride, to, count):
 
 @helper
 def _take_window(o, plane, u, v, pixel, to, to_stride, count):
-    """to[j] = the element that window element (u, v) meets at output pixel + j, of a plane (h, w), for j < count."""
+LONG1     """to[j] = the element that window element (u, v) meets at output pixel + j, of a plane (h, w), for j < count."""
     p, q = pixel // o.out_w, pixel % o.out_w
     j = 0
     while j < count:
@@ -81,7 +82,7 @@ def _take_window(o, plane, u, v, pixel, to, to_stride, count):
 
 @helper
 def _take_window_backward(o, plane, u, v, pixel, to, count):
-    """to[j] = the output that meets input pixel + j by window element (u, v), of a plane (out_h, out_w), or 0."""
+LONG1     """to[j] = the output that meets input pixel + j by window element (u, v), of a plane (out_h, out_w), or 0."""
     i, column = pixel // o.w, pixel % o.w
     j = 0
     while j < count:
@@ -101,7 +102,8 @@ def _take_window_backward(o, plane, u, v, pixel, to, count):
 
 @kernel
 def conv2d(t, n, s, thread, threads):
-    """y = relu?(bias + x * weight): c (filters, pixels) = a (filters, taps) b (taps, pixels) of an image and group.
+    """y = relu?(bias + x * weight): c (filters, pixels) = a (filters, taps) b (taps, pixels) of an image and
+    group.
 
     The threads divide the panels of pixels of all images and groups.
     """
@@ -131,9 +133,7 @@ def conv2d(t, n, s, thread, threads):
                 _take_window(o, offset(x, e * o.h * o.w), u, v, pixel, offset(panel, k * width), 1, columns)
             a = offset(t[1], first_filter * taps + tap), taps, 1
             is_last = tap + depth == taps
-            multiply_rows(
-                o.filters, columns, depth, a, (panel, width), c, c, (null(y), 0), relu and is_last
-            )
+            multiply_rows(o.filters, columns, depth, a, (panel, width), c, c, (null(y), 0), relu and is_last)
 
 
 @helper
@@ -153,7 +153,8 @@ def _transpose_weight(o, weight, transposed):
 def conv2d_backward_input(t, n, s, thread, threads):
     """dx: c (channels, pixels) = a (channels, taps) b (taps, pixels), the taps here being filters x window.
 
-    The threads divide the panels of input pixels of all images and groups. The weights are transposed on the heap.
+    The threads divide the panels of input pixels of all images and groups. The weights are transposed on the
+    heap.
     """
     o = _shape(n)
     dx = t[2]

@@ -1,8 +1,8 @@
 """Convolution as plain loops: the definition, for reading and for checking the fast one against.
 
-x (images, c, h, w), weight (filters, c / groups, r, s), bias (filters,), y (images, filters, out_h, out_w). Filter f
-belongs to group f // (filters / groups) and sees only that group's c / groups channels. At the output (p, q) the
-window's element (u, v) lies on the input's
+x (images, c, h, w), weight (filters, c / groups, r, s), bias (filters,), y (images, filters, out_h, out_w).
+Filter f belongs to group f // (filters / groups) and sees only that group's c / groups channels. At the
+output (p, q) the window's element (u, v) lies on the input's
 
     row = p stride_h − pad_top + u dilation_h,    column = q stride_w − pad_left + v dilation_w
 
@@ -11,8 +11,8 @@ and x is zero outside the image.
 
 from __future__ import annotations
 
-from .memory import is_null, like, share
-from .registry import kernel
+from fastnn.kernels.numba_kernels.memory import is_null, like, share
+from fastnn.kernels.numba_kernels.registry import kernel
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Dropout: whether an element stays is a hash of its index and of a key that seed, stream and step give.
 
-The backward pass and every thread find the same mask, and nothing is stored. random.h has the hashes' sources;
-the definition, in unsigned arithmetic modulo 2^64 (mix64) and 2^32 (the rest), is
+The backward pass and every thread find the same mask, and nothing is stored. random.h has the hashes'
+sources; the definition, in unsigned arithmetic modulo 2^64 (mix64) and 2^32 (the rest), is
 
     key = mix64(mix64(mix64(seed + 0x9E3779B97F4A7C15) + stream) + step)
     h[i] = mix32(mix32(i + key mod 2^32) ^ (key >> 32))
@@ -14,8 +14,8 @@ import math
 
 from numba import uint32, uint64
 
-from .memory import as_float64, helper, inlined, like, same, share
-from .registry import kernel
+from fastnn.kernels.numba_kernels.memory import as_float64, helper, inlined, like, same, share
+from fastnn.kernels.numba_kernels.registry import kernel
 
 _GRAIN = 16
 

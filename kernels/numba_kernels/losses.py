@@ -5,21 +5,21 @@ Rows are worked on in blocks, which rows.py describes.
 
 from __future__ import annotations
 
-from . import vector_math
-from .memory import as_int64, helper, inlined, is_null, like, null, offset, share, stack
-from .registry import kernel
-from .rows import BLOCK, add_row_sums, block_rows, exp_block, exp_rows, scale_row
+from fastnn.kernels.numba_kernels import vector_math
+from fastnn.kernels.numba_kernels.memory import as_int64, inlined, is_null, like, null, offset, share, stack
+from fastnn.kernels.numba_kernels.registry import kernel
+from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows, exp_block, exp_rows, scale_row
 
 _GRAIN = 16
 
 
-@helper
+@inlined
 def _clear(total, count):
     for k in range(count):
         total[k] = like(total[k], 0)
 
 
-@helper
+@inlined
 def _weighted_means(total, weight, loss, first, count, columns):
     """loss[first + i] = weight[first + i] total[i] / columns; no weight is 1."""
     factor = like(total[0], 1) / like(total[0], columns)
@@ -31,7 +31,7 @@ def _weighted_means(total, weight, loss, first, count, columns):
             loss[first + i] = weight[first + i] * (factor * total[i])
 
 
-@helper
+@inlined
 def _spread_weights(weight, scale, factor, first, count, width):
     """factor[i, j] = scale weight[first + i], of a block (count, width); no weight is 1."""
     if is_null(weight):
@@ -46,7 +46,8 @@ def _spread_weights(weight, scale, factor, first, count, width):
                 factor[i * width + j] = scale * weight[first + i]
 
 
-# --- binary: p, z, y, a, dp, dz (rows, columns); y in [0, 1] --------------------------------------------------
+# --- binary: p, z, y, a, dp, dz (rows, columns); y in [0, 1]
+# --------------------------------------------------
 
 
 @inlined
@@ -128,16 +129,22 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
             _weighted_means(total, weight, loss, i, count, columns)
 
 
-# --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1 ------------------------------
+# --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1
+# ------------------------------
 
 
 @kernel
 def log_loss_classes(t, n, s, thread, threads):
     """loss[i] = −log p[i, classes[i]]."""
     p, classes, loss = t[0], as_int64(t[1]), t[2]
+    terms = stack(p, BLOCK)
     begin, end = share(n[0], _GRAIN, thread, threads)
-    for i in range(begin, end):
-        loss[i] = -vector_math.log(p[i * n[1] + classes[i]])
+    for i in range(begin, end, BLOCK):
+        count = min(BLOCK, end - i)
+        for k in range(count):
+            terms[k] = p[(i + k) * n[1] + classes[i + k]]
+        for k in range(count):
+            loss[i + k] = -vector_math.log(terms[k])
 
 
 @kernel
@@ -160,7 +167,7 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
     z, classes, weight, loss, a, dz = t[0], as_int64(t[1]), t[2], t[3], t[4], t[5]
     columns = n[1]
     step = block_rows(columns)
-    e, top, total = stack(z, BLOCK), stack(z, BLOCK), stack(z, BLOCK)
+    e, top, total, terms = stack(z, BLOCK), stack(z, BLOCK), stack(z, BLOCK), stack(z, BLOCK)
     one, scale = like(e[0], 1), like(e[0], s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
     for i in range(begin, end, step):
@@ -168,9 +175,11 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
         exp_rows(offset(z, i * columns), top, total, e, count, columns)
         if not is_null(loss):
             for k in range(count):
+                terms[k] = vector_math.log(total[k])
+            for k in range(count):
                 weight_k = one if is_null(weight) else weight[i + k]
                 z_of_class = z[(i + k) * columns + classes[i + k]]
-                loss[i + k] = weight_k * (vector_math.log(total[k]) + (top[k] - z_of_class))
+                loss[i + k] = weight_k * (terms[k] + (top[k] - z_of_class))
         if is_null(a) and is_null(dz):
             continue
         for j in range(0, columns, BLOCK):
@@ -189,7 +198,8 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
                         dz[first + classes[i + k] - j] -= factor
 
 
-# --- squared error: a, y, da (rows, columns) --------------------------------------------------------------------
+# --- squared error: a, y, da (rows, columns)
+# --------------------------------------------------------------------
 
 
 @kernel

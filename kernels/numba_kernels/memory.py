@@ -11,15 +11,18 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# A function that kernels call: compiled into its caller, dividing as IEEE does.
+# A function that kernels call; divisions are IEEE's.
 helper = njit(error_model="numpy")
-# The same, for the few lines inside a loop: always expanded in place, else the loop would not be vectorized.
+# The same, always expanded in place: for what loops call, else they aren't vectorized, and for what is called
+# with scratch, so that the loops over it are known not to touch the operands.
 inlined = njit(error_model="numpy", forceinline=True)
 
 
-@helper
+@inlined
 def share(count, grain, thread, threads):
     """(begin, end): the range of `count` outputs of `thread` of `threads`, cut at multiples of `grain`."""
+    if threads == 1:  # spares small kernels the divisions
+        return 0, count
     grains = (count + grain - 1) // grain
     begin = grains * thread // threads * grain
     end = min(count, grains * (thread + 1) // threads * grain)
@@ -92,7 +95,8 @@ def _stack_of(dtype: types.Type | None):
 
         def codegen(context, builder, signature, args):
             element = context.get_data_type(result.dtype)
-            block = cgutils.alloca_once(builder, ir.ArrayType(element, count.literal_value))
+            with builder.goto_entry_block():  # not Numba's alloca_once, which clears the block
+                block = builder.alloca(ir.ArrayType(element, count.literal_value))
             block.align = 64
             return builder.bitcast(block, context.get_value_type(result))
 

@@ -1,20 +1,20 @@
 """Batch normalization: x, y, dx, dy (rows, channels, inner), all else (channels,).
 
-After a dense layer inner is 1, after a convolution it is the image's h w; count = rows · inner is the number of a
-channel's elements. Source: Ioffe and Szegedy, "Batch normalization", ICML 2015, algorithms 1 and 2.
+After a dense layer inner is 1, after a convolution it is the image's h w; count = rows · inner is the number
+of a channel's elements. Source: Ioffe and Szegedy, "Batch normalization", ICML 2015, algorithms 1 and 2.
 
-Both layouts are one loop over stripes: up to _STRIPE adjacent elements, with a value of each parameter and a running
-sum beside every element. Where inner is 1 a stripe's elements are of adjacent channels, else they are of one channel,
-whose parameters stand beside all of them. Sums are in float64, their order depends on the shape alone. The threads
-divide the channels.
+Both layouts are one loop over stripes: up to _STRIPE adjacent elements, with a value of each parameter and a
+running sum beside every element. Where inner is 1 a stripe's elements are of adjacent channels, else they are
+of one channel, whose parameters stand beside all of them. Sums are in float64, their order depends on the
+shape alone. The threads divide the channels.
 """
 
 from __future__ import annotations
 
 import math
 
-from .memory import helper, inlined, like, offset, share, stack, stack_float64
-from .registry import kernel
+from fastnn.kernels.numba_kernels.memory import inlined, like, offset, share, stack, stack_float64
+from fastnn.kernels.numba_kernels.registry import kernel
 
 _STRIPE = 64
 _GRAIN = 16
@@ -26,14 +26,14 @@ def _stripe_channels(inner):
     return _STRIPE if inner == 1 else 1
 
 
-@helper
+@inlined
 def _spread(parameter, channels, stripe):
     """Put the channels' values beside a stripe's elements: each its own, or the only one's beside all."""
     for k in range(_STRIPE):
         stripe[k] = parameter[min(k, channels - 1)]
 
 
-@helper
+@inlined
 def _spread_total(sums):
     """Where all elements are of one channel: its sum is that of all the running sums."""
     total = 0.0
@@ -43,7 +43,7 @@ def _spread_total(sums):
         sums[k] = total
 
 
-@helper
+@inlined
 def _channel_sums(u, sums, rows, row_size, inner, channels):
     """sums[k] = Σ u over the channel's elements."""
     span = channels * inner
@@ -58,7 +58,7 @@ def _channel_sums(u, sums, rows, row_size, inner, channels):
         _spread_total(sums)
 
 
-@helper
+@inlined
 def _channel_products(u, u_mean, v, v_mean, sums, rows, row_size, inner, channels):
     """sums[k] = Σ (u − u_mean[k]) (v − v_mean[k]) over the channel's elements."""
     span = channels * inner
@@ -73,14 +73,26 @@ def _channel_products(u, u_mean, v, v_mean, sums, rows, row_size, inner, channel
         _spread_total(sums)
 
 
-@helper
+@inlined
+def _normalize_stripe(x, mean, scale, beta, y, width):
+LONG1     """y = scale (x − mean) + beta, by way of the stack: the loops then needn't check whether x and y overlap."""
+    result = stack(x, _STRIPE)
+    for k in range(width):
+        result[k] = scale[k] * (x[k] - mean[k]) + beta[k]
+    for k in range(width):
+        y[k] = result[k]
+
+
+@inlined
 def _normalize(x, mean, scale, beta, y, rows, row_size, span):
     """y = scale (x − mean) + beta, of stripes that span `span` adjacent elements of each row."""
+    whole = span - span % _STRIPE
     for i in range(rows):
-        for j in range(0, span, _STRIPE):
+        for j in range(0, whole, _STRIPE):
             at = i * row_size + j
-            for k in range(min(_STRIPE, span - j)):
-                y[at + k] = scale[k] * (x[at + k] - mean[k]) + beta[k]
+            _normalize_stripe(offset(x, at), mean, scale, beta, offset(y, at), _STRIPE)
+        at = i * row_size + whole
+        _normalize_stripe(offset(x, at), mean, scale, beta, offset(y, at), span - whole)
 
 
 @kernel
@@ -130,7 +142,7 @@ def batch_norm_backward(t, n, s, thread, threads):
     zeros, means = stack_float64(t[0], _STRIPE), stack_float64(t[0], _STRIPE)
     sums, products = stack_float64(t[0], _STRIPE), stack_float64(t[0], _STRIPE)
     mean_stripe, scale_stripe = stack(t[0], _STRIPE), stack(t[0], _STRIPE)
-    mean_dy, slope = stack(t[0], _STRIPE), stack(t[0], _STRIPE)
+    mean_dy, slope, result = stack(t[0], _STRIPE), stack(t[0], _STRIPE), stack(t[0], _STRIPE)
     for k in range(_STRIPE):
         zeros[k] = 0.0
     step = _stripe_channels(inner)
@@ -154,9 +166,12 @@ def batch_norm_backward(t, n, s, thread, threads):
         for i in range(rows):
             for j in range(0, width * inner, _STRIPE):
                 at = i * channels * inner + j
-                for k in range(min(_STRIPE, width * inner - j)):
+                size = min(_STRIPE, width * inner - j)
+                for k in range(size):
                     centred = (dy[at + k] - mean_dy[k]) - slope[k] * (x[at + k] - mean_stripe[k])
-                    dx[at + k] = scale_stripe[k] * centred
+                    result[k] = scale_stripe[k] * centred
+                for k in range(size):
+                    dx[at + k] = result[k]
 
 
 @kernel

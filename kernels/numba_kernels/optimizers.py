@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 
-from .memory import as_float64, is_null, like, share
-from .registry import kernel
+from fastnn.kernels.numba_kernels.memory import as_float64, is_null, like, share
+from fastnn.kernels.numba_kernels.registry import kernel
 
 _GRAIN = 16
 
 
 @kernel
 def sgd(t, n, s, thread, threads):
-    """g = gradient + weight_decay theta; v = momentum v + g; theta −= lr (g + momentum v if nesterov, else v).
+    """g = gradient + weight_decay theta; v = momentum v + g; theta −= lr (g + momentum v if nesterov, else
+    v).
 
     velocity may be absent where momentum is 0.
     """

@@ -1,15 +1,16 @@
 """Pooling: x, dx (planes, h, w), y, dy (planes, out_h, out_w); a plane is a channel of an image.
 
-The output (p, q) covers the input's rows p stride_h − pad_top … + r − 1 and columns q stride_w − pad_left … + s − 1,
-as far as they lie inside. Every window holds at least one element of the image. The threads divide the planes.
+The output (p, q) covers the input's rows p stride_h − pad_top … + r − 1 and columns q stride_w − pad_left … +
+s − 1, as far as they lie inside. Every window holds at least one element of the image. The threads divide the
+planes.
 """
 
 from __future__ import annotations
 
 import math
 
-from .memory import helper, like, offset, share
-from .registry import kernel
+from fastnn.kernels.numba_kernels.memory import helper, like, offset, share
+from fastnn.kernels.numba_kernels.registry import kernel
 
 
 @helper
@@ -47,7 +48,11 @@ def max_pool2d_backward(t, n, s, thread, threads):
     h, w, out_h, out_w = n[1], n[2], n[9], n[10]
     begin, end = share(n[0], 1, thread, threads)
     for plane in range(begin, end):
-        x, dx, dy = offset(t[1], plane * h * w), offset(t[2], plane * h * w), offset(t[0], plane * out_h * out_w)
+        x, dx, dy = (
+            offset(t[1], plane * h * w),
+            offset(t[2], plane * h * w),
+            offset(t[0], plane * out_h * out_w),
+        )
         _fill(dx, like(x[0], 0), h * w)
         for p in range(out_h):
             top = p * n[5] - n[7]

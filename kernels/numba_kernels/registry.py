@@ -1,4 +1,4 @@
-"""How a Python function becomes a kernel: one body, compiled for a dtype when its address is first asked for."""
+LONG1 """How a Python function becomes a kernel: one body, compiled for a dtype when its address is first asked for."""
 
 from __future__ import annotations
 

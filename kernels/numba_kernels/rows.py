@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
-from . import vector_math
-from .memory import helper, inlined, like, offset, stack
+from fastnn.kernels.numba_kernels import vector_math
+from fastnn.kernels.numba_kernels.memory import inlined, like, offset, stack
 
 # Elements of a block.
 BLOCK = 512
@@ -24,7 +24,7 @@ def block_rows(columns):
     return max(1, BLOCK // max(1, columns))
 
 
-@helper
+@inlined
 def row_max(x, columns):
     """The maximum of a row, −∞ if it is empty. A NaN may be passed over."""
     lanes = stack(x, _LANES)
@@ -43,7 +43,7 @@ def row_max(x, columns):
     return top
 
 
-@helper
+@inlined
 def row_sum(x, columns):
     """Σ of a row: 16 partial sums, then the last elements."""
     lanes = stack(x, _LANES)
@@ -62,7 +62,7 @@ def row_sum(x, columns):
     return total
 
 
-@helper
+@inlined
 def add_row_sums(x, total, rows, width):
     """total[i] += Σ_j x[i, j], of a block (rows, width)."""
     if width == 1:
@@ -73,17 +73,23 @@ def add_row_sums(x, total, rows, width):
             total[i] += row_sum(offset(x, i * width), width)
 
 
-@helper
-def exp_block(x, top, e, rows, width):
-    """e[i, j] = e^(x[i, j] − top[i]), of a block (rows, width)."""
+@inlined
+def subtract_of_row(x, value, y, rows, width):
+    """y[i, j] = x[i, j] − value[i], of a block (rows, width)."""
     for i in range(rows):
         for j in range(width):
-            e[i * width + j] = x[i * width + j] - top[i]
+            y[i * width + j] = x[i * width + j] - value[i]
+
+
+@inlined
+def exp_block(x, top, e, rows, width):
+    """e[i, j] = e^(x[i, j] − top[i]), of a block (rows, width)."""
+    subtract_of_row(x, top, e, rows, width)
     for i in range(rows * width):
         e[i] = vector_math.exp(e[i])
 
 
-@helper
+@inlined
 def exp_rows(x, top, total, e, rows, columns):
     """top[i] = max_j x[i, j] and total[i] = Σ_j e^(x[i, j] − top[i]), of a block's rows.
 
@@ -98,7 +104,7 @@ def exp_rows(x, top, total, e, rows, columns):
         add_row_sums(e, total, rows, width)
 
 
-@helper
+@inlined
 def scale_row(x, factor, y, columns):
     """y[j] = factor x[j]."""
     for j in range(columns):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import vector_math
-from .memory import like, offset, share, stack
-from .registry import kernel
-from .rows import BLOCK, block_rows, exp_block, exp_rows, row_sum, scale_row
+from fastnn.kernels.numba_kernels import vector_math
+from fastnn.kernels.numba_kernels.memory import like, offset, share, stack
+from fastnn.kernels.numba_kernels.registry import kernel
+from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows, exp_block, exp_rows, scale_row, subtract_of_row
 
 _GRAIN = 16
 
@@ -34,18 +34,28 @@ def softmax(t, n, s, thread, threads):
 def softmax_backward(t, n, s, thread, threads):
     """dx[i, j] = y[i, j] (dy[i, j] − Σ_j dy[i, j] y[i, j]), y the output of softmax."""
     columns = n[1]
-    product = stack(t[0], BLOCK)
+    step = block_rows(columns)
+    block, dot = stack(t[0], BLOCK), stack(t[0], BLOCK)
     begin, end = share(n[0], _GRAIN, thread, threads)
-    for i in range(begin, end):
-        dy, y, dx = offset(t[0], i * columns), offset(t[1], i * columns), offset(t[2], i * columns)
-        dot = like(product[0], 0)
+    for i in range(begin, end, step):
+        count = min(step, end - i)
+        for k in range(count):
+            dot[k] = like(dot[k], 0)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
-            for k in range(width):
-                product[k] = dy[j + k] * y[j + k]
-            dot += row_sum(product, width)
-        for j in range(columns):
-            dx[j] = y[j] * (dy[j] - dot)
+            dy, y = offset(t[0], i * columns + j), offset(t[1], i * columns + j)
+            for k in range(count * width):
+                block[k] = dy[k] * y[k]
+            add_row_sums(block, dot, count, width)
+        for j in range(0, columns, BLOCK):
+            width = min(BLOCK, columns - j)
+            first = i * columns + j
+            dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
+            subtract_of_row(dy, dot, block, count, width)
+            for k in range(count * width):
+                block[k] *= y[k]
+            for k in range(count * width):
+                dx[k] = block[k]
 
 
 @kernel
@@ -59,7 +69,8 @@ def log_softmax(t, n, s, thread, threads):
         count = min(step, end - i)
         exp_rows(offset(t[0], i * columns), top, total, e, count, columns)
         for k in range(count):
+            total[k] = vector_math.log(total[k])
+        for k in range(count):
             x, y = offset(t[0], (i + k) * columns), offset(t[1], (i + k) * columns)
-            log_total = vector_math.log(total[k])
             for j in range(columns):
-                y[j] = (x[j] - top[k]) - log_total
+                y[j] = (x[j] - top[k]) - total[k]

@@ -1,7 +1,7 @@
 """Matmul's register tile: up to TILE_ROWS x TILE_COLUMNS sums, held in vector registers, written as LLVM IR.
 
-A loop over k in Python would keep its sums in memory: LLVM neither unrolls it into registers nor knows that the
-operands don't overlap.
+A loop over k in Python would keep its sums in memory: LLVM neither unrolls it into registers nor knows that
+the operands don't overlap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vector_math import multiply_add_ir
+from fastnn.kernels.numba_kernels.vector_math import multiply_add_ir
 
 _FEATURES = llvm.get_host_cpu_features()
 _VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
@@ -26,7 +26,8 @@ _INT64 = ir.IntType(64)
 _INT32 = ir.IntType(32)
 
 
-def _lanes(real: ir.Type) -> int:
+def lanes_of(real: ir.Type) -> int:
+    """Elements of a vector."""
     return _VECTOR_BYTES // (4 if isinstance(real, ir.FloatType) else 8)
 
 
@@ -36,13 +37,14 @@ def _of_dtype(count):
     @intrinsic
     def constant(typingctx, pointer):
         def codegen(context, builder, signature, args):
-            return _INT64(count(_lanes(context.get_data_type(pointer.dtype))))
+            return _INT64(count(lanes_of(context.get_data_type(pointer.dtype))))
 
         return types.int64(pointer), codegen
 
     return constant
 
 
+vector_lanes = _of_dtype(lambda lanes: lanes)
 tile_columns = _of_dtype(lambda lanes: 2 * lanes)
 wide_columns = _of_dtype(lambda lanes: _WIDE_VECTORS * lanes)
 
@@ -51,16 +53,18 @@ wide_columns = _of_dtype(lambda lanes: _WIDE_VECTORS * lanes)
 def tile(typingctx, rows, columns, k, a, b, c, start, mask, relu):
     """c (rows, columns) = relu?(start + a (rows, k) b (k, columns)) · 1[mask > 0]?.
 
-    Matrices are tuples: a is (pointer, row stride, column stride), the others (pointer, row stride), with adjacent
-    columns. `start` (what the sums begin from) and `mask` may have null pointers. rows ≤ TILE_ROWS and columns ≤
-    tile_columns; or rows ≤ 2 and columns = wide_columns. Every element is one chain of multiply-adds over k in
-    ascending order. c may alias none of the others but start.
+    Matrices are tuples: a is (pointer, row stride, column stride), the others (pointer, row stride), with
+    adjacent columns. `start` (what the sums begin from) and `mask` may have null pointers. rows ≤ TILE_ROWS
+    and columns ≤ tile_columns; or rows ≤ 2 and columns = wide_columns. Every element is one chain of
+    multiply-adds over k in ascending order. c may alias none of the others but start.
     """
 
     def codegen(context, builder, signature, args):
         values = []
         for value, argument in zip(args, signature.args, strict=True):
-            values += cgutils.unpack_tuple(builder, value) if isinstance(argument, types.BaseTuple) else [value]
+            values += (
+                cgutils.unpack_tuple(builder, value) if isinstance(argument, types.BaseTuple) else [value]
+            )
         values[-1] = context.cast(builder, args[-1], relu, types.boolean)
         real = context.get_data_type(c[0].dtype)
         builder.call(_tile_function(builder.module, real, [value.type for value in values]), values)
@@ -77,7 +81,7 @@ def _tile_function(module: ir.Module, real: ir.Type, arguments: list[ir.Type]) -
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "linkonce_odr"
     rows, columns = function.args[:2]
-    lanes = _lanes(real)
+    lanes = lanes_of(real)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     widths = [builder.icmp_signed("<=", columns, _INT64(width * lanes)) for width in (1, 2)]
     is_full = builder.icmp_signed("==", columns, _INT64(2 * lanes))
@@ -103,7 +107,7 @@ class _Tile:
 
     def __init__(self, builder, arguments, real, rows, vectors, is_partial):
         self.builder, self.rows, self.vectors, self.is_partial = builder, rows, vectors, is_partial
-        self.lanes = _lanes(real)
+        self.lanes = lanes_of(real)
         self.real = real
         self.vector = ir.VectorType(real, self.lanes)
         (_, columns, self.k, *matrices, self.relu) = arguments
@@ -124,9 +128,7 @@ class _Tile:
         zero = ir.Constant(self.vector, None)
         sums = self.load_or(self.start, [zero] * (self.rows * self.vectors), lambda loaded, zeros: loaded)
         sums = self.multiply(sums)
-        floor = self.broadcast(
-            self.builder.select(self.relu, self.real(0.0), self.real(float("-inf")))
-        )
+        floor = self.broadcast(self.builder.select(self.relu, self.real(0.0), self.real(float("-inf"))))
         # Below the floor is false for NaN: a NaN stays.
         sums = [self.builder.select(self.builder.fcmp_ordered("<", x, floor), floor, x) for x in sums]
         sums = self.load_or(self.mask, sums, self.masked)
@@ -165,7 +167,9 @@ class _Tile:
             a_ik = builder.load(builder.gep(a, [builder.mul(a_row, _INT64(row))]))
             a_ik = self.broadcast(a_ik)
             for vector in range(self.vectors):
-                updated.append(multiply_add_ir(builder, a_ik, b_k[vector], running[row * self.vectors + vector]))
+                updated.append(
+                    multiply_add_ir(builder, a_ik, b_k[vector], running[row * self.vectors + vector])
+                )
         values = [builder.add(k, _INT64(1)), builder.gep(a, [a_column]), builder.gep(b, [b_row]), *updated]
         for phi, value in zip(phis, values, strict=True):
             phi.add_incoming(value, builder.block)
@@ -198,9 +202,7 @@ class _Tile:
 
     def address(self, matrix, row: int, vector: int) -> ir.Value:
         pointer, row_stride = matrix
-        index = self.builder.add(
-            self.builder.mul(row_stride, _INT64(row)), _INT64(vector * self.lanes)
-        )
+        index = self.builder.add(self.builder.mul(row_stride, _INT64(row)), _INT64(vector * self.lanes))
         return self.builder.bitcast(self.builder.gep(pointer, [index]), self.vector.as_pointer())
 
     def is_cut(self, vector: int) -> bool:
@@ -209,7 +211,9 @@ class _Tile:
     def load(self, pointer: ir.Value, vector: int) -> ir.Value:
         if not self.is_cut(vector):
             return self.builder.load(pointer, align=self.element_bytes)
-        load = self.masked_intrinsic("load", self.vector, [pointer.type, _INT32, self.lane_mask.type, self.vector])
+        load = self.masked_intrinsic(
+            "load", self.vector, [pointer.type, _INT32, self.lane_mask.type, self.vector]
+        )
         align = _INT32(self.element_bytes)
         return self.builder.call(load, [pointer, align, self.lane_mask, ir.Constant(self.vector, None)])
 

@@ -1,8 +1,8 @@
 """exp, log, sigmoid, tanh: without branches, so that loops over them are vectorized.
 
 The algorithms and the polynomials (weighted minimax fits of the relative error) are those of vector_math.h.
-Largest error, over all floats: exp 1 ULP (subnormal results too), sigmoid 2.5, tanh 2, log and log1p 2. NaN and
-infinities propagate as in the C library.
+Largest error, over all floats: exp 1 ULP (subnormal results too), sigmoid 2.5, tanh 2, log and log1p 2. NaN
+and infinities propagate as in the C library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .memory import inlined, like
+from fastnn.kernels.numba_kernels.memory import inlined, like
 
 # Constants come in pairs: float32's and float64's. Polynomials have their highest power first.
 # (e^r − 1 − r) / r² on |r| ≤ log(2) / 2.

@@ -1,0 +1,157 @@
+"""Run by `bench.run` in a process of its own: all chosen cases at one number of threads.
+
+    python -m bench.worker OPTIONS.json
+
+It is held to as many cores as it has threads before any library is imported, measures the limits, then
+appends to the records file a line a case, so that a crash loses only the case that it is in.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import limits, machine, peers, startup, timing, verify
+from bench.case import Case
+from bench.cases import CASES
+from bench.peers.peer import Peer
+from bench.problems.problem import Problem
+from bench.problems.startup import FirstStep, Import, InstalledSize
+from bench.report import record_text
+from bench.results import Record, facts
+from bench.task import Arrays, Task, Unsupported
+
+_REFERENCES = ("numpy", "pytorch-eager", "fastnn-cython")  # the first that can, in float64, is the reference
+_SPINNING_SECONDS = 0.03  # how long the threads of one library may spin after its last call
+
+
+@dataclass(frozen=True)
+class Options:
+    cases: list[str]
+    peers: list[str]
+    threads: int
+    quick: bool
+    records: str  # the file that gets a line a case; its first line is the limits and the peers
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
+
+
+def main(path: str) -> None:
+    options = Options(**json.loads(Path(path).read_text()))
+    machine.keep_to_cores(options.threads)
+    with open(options.records, "a") as records:
+
+        def write(record: Any) -> None:
+            records.write(json.dumps(record) + "\n")
+            records.flush()
+
+        measured = limits.measure(options.threads)
+        loaded, absent = _load(options.peers, options.threads)
+        present = {name: {"version": peer.version()} for name, peer in loaded.items()}
+        missing = {name: {"absent": reason} for name, reason in absent.items()}
+        write({"limits": measured, "peers": present | missing})
+        by_name = {case.name: case for case in CASES}
+        effort = timing.QUICK if options.quick else timing.THOROUGH
+        with _progress([by_name[name] for name in options.cases]) as (cases, say):
+            for case in cases:
+                record = run(case, loaded, options.threads, effort)
+                write(record)
+                say(record_text(Record(record, measured)))
+
+
+def _load(names: Iterable[str], threads: int) -> tuple[dict[str, Peer], dict[str, str]]:
+    loaded: dict[str, Peer] = {}
+    absent: dict[str, str] = {}
+    for name in names:
+        try:
+            loaded[name] = peers.load(name, threads)
+        except ImportError as error:
+            absent[name] = f"{type(error).__name__}: {error}"
+    return loaded, absent
+
+
+def run(case: Case, loaded: dict[str, Peer], threads: int, effort: timing.Effort) -> dict[str, Any]:
+    """Verify, then time, one case; the record of it."""
+    problem = case.problem
+    entries: dict[str, dict[str, Any]] = {name: {} for name in loaded}
+    if isinstance(problem, Import | FirstStep | InstalledSize):
+        measurements, reasons = startup.measure(problem, loaded, effort)
+    else:
+        tasks, entries, reasons = _verified_tasks(problem, loaded, threads)
+        settle = _SPINNING_SECONDS if threads > 1 else 0.001
+        with_latencies = getattr(problem, "wants_latency", False)
+        measurements, failures = timing.measure(tasks, effort, settle, with_latencies)
+        reasons |= failures
+        for peer in loaded.values():
+            peer.forget()
+    for name, measurement in measurements.items():
+        entries[name]["samples"] = measurement.samples
+        if measurement.latencies:
+            entries[name]["latencies"] = measurement.latencies
+    for name, reason in reasons.items():
+        entries[name] = {"reason": reason}
+    return facts(case, threads) | {"peers": entries}
+
+
+def _verified_tasks(
+    problem: Problem, loaded: dict[str, Peer], threads: int
+) -> tuple[dict[str, Task], dict[str, dict[str, Any]], dict[str, str]]:
+    """The tasks whose results are right, their errors and first calls' seconds, and why others are left out."""
+    want = _reference(problem, threads)
+    inputs = problem.inputs(problem.dtype)
+    tasks: dict[str, Task] = {}
+    entries: dict[str, dict[str, Any]] = {name: {} for name in loaded}
+    reasons: dict[str, str] = {}
+    for name, peer in loaded.items():
+        try:
+            start = time.perf_counter()
+            task = peer.task(problem, inputs)
+            task.begin()
+            outcome = task.call(*task.arguments[0])
+            entries[name]["first_call"] = time.perf_counter() - start
+            entries[name]["errors"] = verify.check(problem, verify.results(task, outcome), want)
+            tasks[name] = task
+        except Unsupported as reason:
+            reasons[name] = str(reason)
+        except verify.WrongResult as reason:
+            reasons[name] = f"WRONG RESULT: {reason}"
+        except Exception as error:
+            reasons[name] = f"FAILED: {type(error).__name__}: {error}"
+    return tasks, entries, reasons
+
+
+def _reference(problem: Problem, threads: int) -> Arrays:
+    """The results in float64, of the same inputs, by the first library that can."""
+    inputs = problem.inputs("float64")
+    for name in _REFERENCES:
+        try:
+            task = peers.load(name, threads).task(problem, inputs)
+        except (ImportError, Unsupported):
+            continue
+        task.begin()
+        outcome = task.call(*task.arguments[0]) if task.results is None else None
+        return verify.results(task, outcome)
+    raise RuntimeError(f"no library is installed that can give the reference of {problem}")
+
+
+@contextmanager
+def _progress(cases: list[Case]) -> Iterator[tuple[Iterable[Case], Callable[[str], None]]]:
+    """The cases, with a progress bar where tqdm is installed; and how to print without tearing it."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield cases, lambda text: print(text, flush=True)
+        return
+    with tqdm(cases, unit="case", leave=False) as bar:
+        yield bar, lambda text: bar.write(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
