@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.arguments import real_number, whole_number
+
 if TYPE_CHECKING:
-    from fastnn.arguments import real_number, whole_number
-from fastnn.network import Network
+    from fastnn.network import Network
 
 Logs = dict[str, float]
 

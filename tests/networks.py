@@ -129,3 +129,22 @@ def rows_for_a_team(network: fn.Network) -> int:
     while threads_for(network.program(rows, training=False).cost) < 2:
         rows = 2 * rows + 1
     return rows
+
+
+ROWS = 70  # no multiple of the batches' 16
+
+
+def prepared(
+    case: Case, rng: np.random.Generator, dtype: np.dtype | str = "float32", rows: int = ROWS
+) -> tuple[fn.Network, np.ndarray, np.ndarray]:
+    """A fresh network, and data in its dtype."""
+    network = case.network(dtype)
+    x, y = case.data(rng, rows, network.output_shape)
+    return network, x.astype(dtype), y
+
+
+def thetas(case: Case, x: Any, y: Any, dtype: np.dtype | str = "float32", **options: Any) -> np.ndarray:
+    """The parameters after a training of a fresh network."""
+    network = case.network(dtype)
+    network.fit(x, y, **({"epochs": 2, "batch_size": 16} | options))
+    return network.theta

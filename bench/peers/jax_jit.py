@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ class JaxJit(Peer):
     name = "jax-jit"
     distribution = "jax"
     import_statement = "import jax"
-    cannot = {
+    cannot: ClassVar[dict[str, str]] = {
         "epoch": "see jax-scan, which does epochs in one call",
         "search": "see jax-scan, which trains all at once",
     }

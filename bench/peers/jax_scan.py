@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ class JaxScan(Peer):
     name = "jax-scan"
     distribution = "jax"
     import_statement = "import jax"
-    cannot = {
+    cannot: ClassVar[dict[str, str]] = {
         "import": "the same package as jax-jit",
         "installed_size": "the same package as jax-jit",
         "": "differs from jax-jit in training only",

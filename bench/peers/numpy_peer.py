@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class NumPyPeer(Peer):
     name = "numpy"
     distribution = "numpy"
     import_statement = "import numpy"
-    cannot = {
+    cannot: ClassVar[dict[str, str]] = {
         "conv2d": "has no convolution of images",
         "conv2d_backward": "has no convolution of images",
         "max_pool2d": "has no pooling",

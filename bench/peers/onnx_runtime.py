@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -24,7 +24,7 @@ class OnnxRuntime(Peer):
     name = "onnxruntime"
     distribution = "onnxruntime"
     import_statement = "import onnxruntime"
-    cannot = {
+    cannot: ClassVar[dict[str, str]] = {
         "training": _NO_TRAINING,
         "epoch": _NO_TRAINING,
         "search": _NO_TRAINING,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -12,7 +12,7 @@ from bench.peers.pytorch_eager import PyTorchEager
 
 class PyTorchCompile(PyTorchEager):
     name = "pytorch-compile"
-    cannot = {
+    cannot: ClassVar[dict[str, str]] = {
         "import": "the same package as pytorch-eager",
         "installed_size": "the same package as pytorch-eager",
         "search": "would compile in every process",

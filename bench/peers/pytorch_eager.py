@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -203,7 +203,7 @@ class PyTorchFused(PyTorchEager):
     """`fused=True`: the optimizer's whole update in one kernel."""
 
     name = "pytorch-fused"
-    cannot = {
+    cannot: ClassVar[dict[str, str]] = {
         "first_step": "starts as pytorch-eager does",
         "import": "the same package as pytorch-eager",
         "installed_size": "the same package as pytorch-eager",
@@ -230,7 +230,7 @@ class PyTorchChannelsLast(PyTorchEager):
     """Images in NHWC order in memory, already so when the clock starts."""
 
     name = "pytorch-nhwc"
-    cannot = {
+    cannot: ClassVar[dict[str, str]] = {
         "first_step": "starts as pytorch-eager does",
         "import": "the same package as pytorch-eager",
         "installed_size": "the same package as pytorch-eager",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -31,7 +32,7 @@ class ScikitLearn(Peer):
     name = "scikit-learn"
     distribution = "scikit-learn"
     import_statement = "from sklearn.neural_network import MLPClassifier"
-    cannot = {"": "has whole models, no kernels"}
+    cannot: ClassVar[dict[str, str]] = {"": "has whole models, no kernels"}
 
     def inference(self, problem: Inference, inputs: InferenceInputs) -> Task:
         if problem.into:

@@ -3,7 +3,8 @@
 Imported only when asked for. `kernel_names` and `kernel_address` are all that the executor needs.
 """
 
-from fastnn.kernels.numba_kernels import (
+# Imported for the kernels that they register.
+from fastnn.kernels.numba_kernels import (  # noqa: F401
     activations,
     algebra,
     convolution,

@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections import namedtuple
 
 from fastnn.kernels.numba_kernels.algebra import PANEL_K, PANEL_SIZE, multiply_rows
-from fastnn.kernels.numba_kernels.memory import free, heap, helper, inlined, is_null, like, null, offset, share, stack
+from fastnn.kernels.numba_kernels.memory import (
+    free,
+    heap,
+    helper,
+    inlined,
+    is_null,
+    like,
+    null,
+    offset,
+    share,
+    stack,
+)
 from fastnn.kernels.numba_kernels.registry import kernel
 from fastnn.kernels.numba_kernels.tile import tile_columns
 
@@ -67,7 +78,7 @@ def _take_spread(x, size, first, stride, to, count):
 
 @helper
 def _take_window(o, plane, u, v, pixel, to, to_stride, count):
-LONG1     """to[j] = the element that window element (u, v) meets at output pixel + j, of a plane (h, w), for j < count."""
+    """to[j] = what window element (u, v) meets at output `pixel` + j, of a plane (h, w), for j < count."""
     p, q = pixel // o.out_w, pixel % o.out_w
     j = 0
     while j < count:
@@ -82,7 +93,7 @@ LONG1     """to[j] = the element that window element (u, v) meets at output pixe
 
 @helper
 def _take_window_backward(o, plane, u, v, pixel, to, count):
-LONG1     """to[j] = the output that meets input pixel + j by window element (u, v), of a plane (out_h, out_w), or 0."""
+    """to[j] = the output that meets input `pixel` + j by (u, v), of a plane (out_h, out_w), or 0."""
     i, column = pixel // o.w, pixel % o.w
     j = 0
     while j < count:

@@ -75,7 +75,7 @@ def _channel_products(u, u_mean, v, v_mean, sums, rows, row_size, inner, channel
 
 @inlined
 def _normalize_stripe(x, mean, scale, beta, y, width):
-LONG1     """y = scale (x − mean) + beta, by way of the stack: the loops then needn't check whether x and y overlap."""
+    """y = scale (x − mean) + beta, by way of the stack: then nothing checks whether x and y overlap."""
     result = stack(x, _STRIPE)
     for k in range(width):
         result[k] = scale[k] * (x[k] - mean[k]) + beta[k]

@@ -48,7 +48,7 @@ def _transpose(typingctx, source, source_row, target, target_row):
 
 @helper
 def pack_panel(k, columns, b, b_row, b_column, panel):
-LONG1     """A block of b (k, columns) as a panel (k, tile_columns); what is beyond the columns is left undefined."""
+    """A block of b (k, columns) as a panel (k, tile_columns), undefined beyond the columns."""
     width = tile_columns(b)
     if b_column == 1 and columns == width:
         for p in range(k):

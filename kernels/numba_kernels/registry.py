@@ -1,4 +1,4 @@
-LONG1 """How a Python function becomes a kernel: one body, compiled for a dtype when its address is first asked for."""
+"""How a Python function becomes a kernel: one body, compiled for a dtype when its address is asked for."""
 
 from __future__ import annotations
 

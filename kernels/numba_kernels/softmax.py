@@ -5,7 +5,15 @@ from __future__ import annotations
 from fastnn.kernels.numba_kernels import vector_math
 from fastnn.kernels.numba_kernels.memory import like, offset, share, stack
 from fastnn.kernels.numba_kernels.registry import kernel
-from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows, exp_block, exp_rows, scale_row, subtract_of_row
+from fastnn.kernels.numba_kernels.rows import (
+    BLOCK,
+    add_row_sums,
+    block_rows,
+    exp_block,
+    exp_rows,
+    scale_row,
+    subtract_of_row,
+)
 
 _GRAIN = 16
 

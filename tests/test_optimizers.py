@@ -1,0 +1,56 @@
+"""Optimizers from one training to the next, and learning-rate schedules. test_training.py has their steps."""
+
+import numpy as np
+import pytest
+from compare import assert_same_bits
+from networks import BINARY_MLP, prepared, thetas
+
+import fastnn as fn
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+@pytest.mark.parametrize("optimizer", [fn.SGD(0.1, momentum=0.9), fn.Adam(0.01), fn.AdamW(0.01)])
+def test_an_equal_optimizer_goes_on(rng, optimizer):
+    _, x, y = prepared(BINARY_MLP, rng)
+    network, parts = BINARY_MLP.network("float32"), BINARY_MLP.network("float32")
+    network.fit(x, y, epochs=4, optimizer=optimizer)
+    for _ in range(2):
+        parts.fit(x, y, epochs=2, optimizer=type(optimizer)(**vars(optimizer)))
+    assert_same_bits(parts.theta, network.theta)
+    assert parts.step_number == network.step_number == 12
+
+
+def test_another_optimizer_starts_afresh(rng):
+    network, x, y = prepared(BINARY_MLP, rng)
+    network.fit(x, y, optimizer=fn.Adam(0.01), shuffle=False)
+    theta = network.theta.copy()
+    network.fit(x, y, optimizer=fn.Adam(0.02), shuffle=False)
+    assert network.step_number == 3
+    fresh = BINARY_MLP.network("float32")
+    fresh.theta[...] = theta
+    fresh.fit(x, y, optimizer=fn.Adam(0.02), shuffle=False)
+    assert_same_bits(network.theta, fresh.theta)
+
+
+def test_schedules(rng):
+    _, x, y = prepared(BINARY_MLP, rng, rows=64)
+    rates = {
+        "step decay": (fn.StepDecay(0.4, every=4, factor=0.5), [0.4, 0.2, 0.1]),
+        "cosine": (
+            fn.Cosine(0.4, steps=8),
+            [0.4 * (1 + np.cos(np.pi * 3 / 8)) / 2, 0.4 * (1 + np.cos(np.pi * 7 / 8)) / 2, 0],
+        ),
+        "warm-up": (fn.WarmUp(0.4, steps=8), [0.2, 0.4, 0.4]),
+        "warm-up of a schedule": (fn.WarmUp(fn.StepDecay(0.4, 4), steps=8), [0.2, 0.04, 0.004]),
+        "a function": (lambda step: 1 / (1 + step), [1 / 4, 1 / 8, 1 / 12]),
+    }
+    for name, (schedule, last_of_epoch) in rates.items():
+        history = BINARY_MLP.network().fit(x, y, epochs=3, batch_size=16, optimizer=fn.SGD(schedule))
+        assert history.learning_rate == pytest.approx(last_of_epoch), name
+
+
+def test_a_constant_schedule_is_the_constant(rng):
+    _, x, y = prepared(BINARY_MLP, rng)
+    constant = thetas(BINARY_MLP, x, y, optimizer=fn.Adam(0.01))
+    assert_same_bits(thetas(BINARY_MLP, x, y, optimizer=fn.Adam(lambda step: 0.01)), constant)
