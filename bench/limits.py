@@ -30,11 +30,8 @@ def measure(threads: int) -> Limits | str:
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "limits")
         try:
-            subprocess.run(
-                [*compiler.split(), *_FLAGS, str(_SOURCE), "-o", str(program)],
-                check=True,
-                capture_output=True,
-            )
+            compilation = [*compiler.split(), *_FLAGS, str(_SOURCE), "-o", str(program)]
+            subprocess.run(compilation, check=True, capture_output=True)
             output = subprocess.run(
                 [program, str(threads)], check=True, capture_output=True, text=True, timeout=120
             ).stdout

@@ -48,16 +48,15 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def keep_to_cores(threads: int) -> None:
-    """Hold this process to that many cores: libraries that size their own pools then agree with the others."""
+    """Hold this process to that many cores, so that libraries that size their own pools agree."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def _caches() -> dict[str, str]:
+    facts = ("level", "type", "size")
     folders = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")
-    texts = [
-        [(folder / name).read_text().strip() for name in ("level", "type", "size")] for folder in folders
-    ]
+    texts = [[(folder / fact).read_text().strip() for fact in facts] for folder in folders]
     return {f"L{level}": size for level, kind, size in sorted(texts) if kind != "Instruction"}
 
 
@@ -71,9 +70,8 @@ def _from_file(path: str, pattern: str) -> str | None:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-        )
+        command = ["git", "-C", str(ROOT), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

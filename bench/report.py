@@ -15,8 +15,8 @@ _METHOD = f"""\
 Every case's results are compared with a float64 reference before any clock starts; a peer whose result is
 wrong is not timed. The peers then take turns in one process, held to as many cores as there are threads;
 a time is the median over all turns, and a ratio the median over the rounds of the peer's time divided by
-{BASELINE}'s in the same round: above 1x, fastnn is faster. Where the ratio's quartiles lie farther apart than
-the ratio from 1, it says *noise*. A dash: the peer can't do it, or isn't there; the reasons are at the end."""
+{BASELINE}'s in the same round: above 1x, fastnn is faster. Where the ratio's quartiles lie farther apart
+than the ratio from 1, it says *noise*. A dash: the peer can't do it; the reasons are at the end."""
 
 
 def record_text(record: Record) -> str:
@@ -29,7 +29,9 @@ def record_text(record: Record) -> str:
         line += f"{ratio!s:>7}" if ratio else " " * 7
         line += f"  {percent(share)} of the limit" if share else ""
         lines.append(line.rstrip())
-    lines += [f"  {peer:<16}{reason}" for peer, reason in record.reasons.items()]
+    lines += [f"  {peer:<16}{reason}" for peer, reason in record.failures.items()]
+    if unable := [peer for peer in record.reasons if peer not in record.failures]:
+        lines.append(f"  can't: {', '.join(unable)}")
     return "\n".join(lines)
 
 
@@ -39,8 +41,7 @@ def summary(results: Results) -> str:
     wrong = [
         f"{record.case} ({cores(record.threads)}): {peer}: {reason}"
         for record in results.records
-        for peer, reason in record.reasons.items()
-        if reason.isupper() or reason.split(":")[0].isupper()
+        for peer, reason in record.failures.items()
     ]
     if wrong:
         parts += ["Wrong results and failures:", *(f"  {line}" for line in wrong)]
@@ -54,7 +55,7 @@ def markdown(results: Results) -> str:
     parts = [
         "# fastnn's benchmarks",
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}; "
-        f"{machine['date']}; commit {machine['commit']}{changed}; load before the run {machine['load_before']}.",
+        f"{machine['date']}; commit {machine['commit']}{changed}; load before {machine['load_before']}.",
         _METHOD,
         *_limits(results),
         "## Peers",
@@ -140,9 +141,8 @@ def _losses(results: Results) -> Iterator[str]:
         compared += 1
         if ratio.value < 1 and not ratio.is_noise:
             lost += 1
-            lines.append(
-                (ratio.value, f"{record.case}, {cores(record.threads)}: {rival} takes {ratio} as long")
-            )
+            line = f"{record.case}, {cores(record.threads)}: {rival} takes {ratio} as long"
+            lines.append((ratio.value, line))
     yield f"{BASELINE} loses {lost} of {compared} compared cases to the fastest other library."
     yield from (line for _, line in sorted(lines))
 

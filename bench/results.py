@@ -19,6 +19,7 @@ from bench.limits import shortest_time
 from bench.spread import Ratio, median, paired_ratio, relative_spread
 
 Json = dict[str, Any]
+WRONG, FAILED = "WRONG RESULT", "FAILED"  # how the reasons begin that no peer should give
 
 
 def facts(case: Case, threads: int) -> Json:
@@ -56,6 +57,11 @@ class Record:
     @property
     def reasons(self) -> dict[str, str]:
         return {name: entry["reason"] for name, entry in self.json["peers"].items() if "reason" in entry}
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Of the reasons, those that are wrong results and errors."""
+        return {name: reason for name, reason in self.reasons.items() if reason.startswith((WRONG, FAILED))}
 
     def time(self, peer: str) -> float | None:
         """The median, in nanoseconds a unit."""

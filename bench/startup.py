@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bench import machine
 from bench.peers.peer import Peer
 from bench.problems.problem import Problem
 from bench.problems.startup import FirstStep, Import, InstalledSize
+from bench.results import FAILED
 from bench.task import Unsupported
 from bench.timing import Effort, Measurement
 
@@ -49,7 +50,7 @@ def measure(
             try:
                 measurements[name].samples.append([function()])
             except subprocess.CalledProcessError as error:
-                reasons[name] = f"failed: {error.stderr.strip().splitlines()[-1:]}"
+                reasons[name] = f"{FAILED}: {error.stderr.strip().splitlines()[-1:]}"
     return {name: m for name, m in measurements.items() if name not in reasons}, reasons
 
 
@@ -111,19 +112,13 @@ def distributions(name: str) -> set[str]:
 def _size(name: str) -> int:
     """The bytes of a distribution's files; fastnn's from its folders, as it may be installed in place."""
     if name == "fastnn":
-        folders = [Path(folder) for package in ("fastnn", "fastnn.kernels") for folder in _folders(package)]
+        folders = [*_folders("fastnn"), *_folders("fastnn.kernels")]
         files = {file for folder in folders for file in folder.rglob("*") if file.suffix not in _SOURCES}
-        return sum(
-            file.stat().st_size for file in files if file.is_file() and "__pycache__" not in file.parts
-        )
-    return sum(_existing_sizes(distribution(name)))
+    else:
+        files = {Path(str(file.locate())) for file in distribution(name).files or []}
+    return sum(file.stat().st_size for file in files if file.is_file() and "__pycache__" not in file.parts)
 
 
-def _folders(package: str) -> list[str]:
+def _folders(package: str) -> list[Path]:
     spec = find_spec(package)
-    return list(spec.submodule_search_locations or []) if spec else []
-
-
-def _existing_sizes(package: Distribution) -> list[int]:
-    paths = [Path(str(file.locate())) for file in package.files or [] if "__pycache__" not in file.parts]
-    return [path.stat().st_size for path in paths if path.is_file()]
+    return [Path(folder) for folder in spec.submodule_search_locations or []] if spec else []

@@ -21,7 +21,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if share >= 0.0095 else f"{100 * share:.1f}%"
+    return f"{100 * share:.0f}%" if share >= 0.0095 else f"{100 * share:.1g}%"
 
 
 def cores(threads: int) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench import verify
+from bench.results import FAILED
 from bench.spread import Rounds
 from bench.task import Task
 
@@ -144,7 +145,7 @@ def measure(
                     measurements[name].latencies.append(_latencies(task))
                 verify.check_timed(task, turn[-1][1])
             except Exception as error:
-                failures[name] = f"failed while timed: {type(error).__name__}: {error}"
+                failures[name] = f"{FAILED} while timed: {type(error).__name__}: {error}"
                 continue
             finally:
                 gc.enable()

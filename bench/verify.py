@@ -20,7 +20,7 @@ def results(task: Task, outcome: Any) -> Arrays:
 
 
 def relative_error(got: np.ndarray, want: np.ndarray) -> float:
-    """‖got − want‖ / ‖want‖ over all elements; infinite for a NaN, and for anything where zeros are wanted."""
+    """‖got − want‖ / ‖want‖ over all elements; infinite for a NaN, and for anything where 0 is wanted."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     difference, size = np.linalg.norm(np.ravel(got - want)), np.linalg.norm(np.ravel(want))
     if not np.isfinite(difference) or not np.isfinite(size):

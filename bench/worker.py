@@ -24,7 +24,7 @@ from bench.peers.peer import Peer
 from bench.problems.problem import Problem
 from bench.problems.startup import FirstStep, Import, InstalledSize
 from bench.report import record_text
-from bench.results import Record, facts
+from bench.results import FAILED, WRONG, Record, facts
 from bench.task import Arrays, Task, Unsupported
 
 _REFERENCES = ("numpy", "pytorch-eager", "fastnn-cython")  # the first that can, in float64, is the reference
@@ -103,7 +103,7 @@ def run(case: Case, loaded: dict[str, Peer], threads: int, effort: timing.Effort
 def _verified_tasks(
     problem: Problem, loaded: dict[str, Peer], threads: int
 ) -> tuple[dict[str, Task], dict[str, dict[str, Any]], dict[str, str]]:
-    """The tasks whose results are right, their errors and first calls' seconds, and why others are left out."""
+    """The tasks whose results are right, their errors and first calls, and why the others are out."""
     want = _reference(problem, threads)
     inputs = problem.inputs(problem.dtype)
     tasks: dict[str, Task] = {}
@@ -121,9 +121,9 @@ def _verified_tasks(
         except Unsupported as reason:
             reasons[name] = str(reason)
         except verify.WrongResult as reason:
-            reasons[name] = f"WRONG RESULT: {reason}"
+            reasons[name] = f"{WRONG}: {reason}"
         except Exception as error:
-            reasons[name] = f"FAILED: {type(error).__name__}: {error}"
+            reasons[name] = f"{FAILED}: {type(error).__name__}: {error}"
     return tasks, entries, reasons
 
 

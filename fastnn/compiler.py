@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn.fusion import fuse
-from fastnn.losses import Loss
+from fastnn.losses import Loss, LossTensors
 from fastnn.ops import Op, Tensor, make_op
 from fastnn.optimizers import Optimizer
 from fastnn.plan import PlacedLayer, Plan
@@ -101,16 +101,15 @@ class _Compilation:
         if self._loss.absorbs_activation:
             last = self.plan.layers[-1]
             self.output = self.tensor(last.output, self.rows, *last.output_shape)
-        target_shape = (self.rows, *self._loss.target_shape)
-        self.shapes["Y"] = target_shape
-        self.batch["y"] = Tensor("Y", target_shape, self._loss.target_dtype.name)
-        if self.purpose.weighted:
-            self.batch["weight"] = self.tensor("weight", self.rows)
-        self.batch["loss"] = self.tensor("L", self.rows)
+        y = Tensor("Y", (self.rows, *self._loss.target_shape), self._loss.target_dtype.name)
+        self.shapes["Y"] = y.shape
+        weight = self.tensor("weight", self.rows) if self.purpose.weighted else None
+        loss = self.tensor("L", self.rows)
         dx = self.gradient(x) if self.purpose.backward else None
-        self._loss.emit(
-            self.emit, x, self.batch["y"], self.batch.get("weight"), self.batch["loss"], self.output, dx
-        )
+        self._loss.emit(self.emit, LossTensors(x, y, weight, loss, self.output, dx))
+        self.batch |= {"y": y, "loss": loss}
+        if weight is not None:
+            self.batch["weight"] = weight
 
     def backward(self) -> None:
         first = self.plan.first_trained

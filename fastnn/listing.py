@@ -7,12 +7,20 @@ from collections.abc import Mapping, Sequence
 from fastnn.kernels.kernel_list import KERNELS, Operand
 from fastnn.ops import Op, Tensor
 
-# Options that a line shows where they aren't as in this table; other sizes follow from the shapes.
-_PLAIN = {
-    **dict.fromkeys(("stride_h", "stride_w", "dilation_h", "dilation_w", "groups"), 1),
-    **dict.fromkeys(("pad_top", "pad_left", "nesterov", "decoupled", "momentum", "weight_decay"), 0),
-}
-_ALWAYS_SHOWN = ("rate",)
+# What a line shows beside the operands, where it isn't the usual: the name, the sizes or scalars, their usual
+# values. All other sizes follow from the shapes.
+_OPTIONS: tuple[tuple[str, tuple[str, ...], tuple[float, ...]], ...] = (
+    ("stride", ("stride_h", "stride_w"), (1, 1)),
+    ("padding", ("pad_top", "pad_left"), (0, 0)),
+    ("dilation", ("dilation_h", "dilation_w"), (1, 1)),
+    ("groups", ("groups",), (1,)),
+    ("rate", ("rate",), (0,)),
+    ("momentum", ("momentum",), (0,)),
+    ("nesterov", ("nesterov",), (0,)),
+    ("decoupled", ("decoupled",), (0,)),
+    ("weight decay", ("weight_decay",), (0,)),
+)
+_WINDOW = ("window", ("r", "s"), ())  # of a pool; a convolution's is in its weights' shape
 
 
 def list_ops(ops: Sequence[Op], gathered: Mapping[str, Tensor]) -> list[str]:
@@ -35,10 +43,8 @@ def list_ops(ops: Sequence[Op], gathered: Mapping[str, Tensor]) -> list[str]:
 
 def _op_cells(op: Op) -> tuple[str, str, str, str]:
     kernel = f"{op.kernel} + relu" if op.sizes.get("relu") else op.kernel
-    numbers = {**op.sizes, **op.scalars}
-    options = "".join(f"  {name}={value:g}" for name, value in numbers.items() if _is_shown(name, value))
     row = KERNELS[op.kernel]
-    return kernel, _operands(row.reads, op.reads), _operands(row.writes, op.writes), options
+    return kernel, _operands(row.reads, op.reads), _operands(row.writes, op.writes), _options(op)
 
 
 def _operands(operands: Sequence[Operand], tensors: Sequence[Tensor | None]) -> str:
@@ -57,5 +63,11 @@ def _operand(role: str, tensor: Tensor) -> str:
     return str(tensor)
 
 
-def _is_shown(name: str, value: float) -> bool:
-    return name in _ALWAYS_SHOWN or (name in _PLAIN and value != _PLAIN[name])
+def _options(op: Op) -> str:
+    numbers = {**op.sizes, **op.scalars}
+    options = []
+    for name, keys, usual in (_WINDOW, *_OPTIONS) if "pool2d" in op.kernel else _OPTIONS:
+        values = tuple(numbers[key] for key in keys if key in numbers)
+        if values and values != usual:
+            options.append(f"{name} {'×'.join(f'{value:g}' for value in dict.fromkeys(values))}")
+    return f"  ({', '.join(options)})" if options else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, prod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,17 @@ from fastnn.layers.base import Shape
 from fastnn.ops import Tensor
 
 Emit = Callable[..., None]
+
+
+class LossTensors(NamedTuple):
+    """What a loss's op reads and writes."""
+
+    x: Tensor  # the last activation's input where the loss absorbs that, else the output
+    y: Tensor
+    weight: Tensor | None
+    loss: Tensor
+    output: Tensor  # written where the loss absorbs the activation
+    dx: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -60,21 +71,8 @@ class Loss:
         """`y` (n, columns) in the kernels' dtype; ValueError for values that the loss isn't defined on."""
         raise NotImplementedError
 
-    def emit(
-        self,
-        emit: Emit,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        loss: Tensor,
-        output: Tensor,
-        dx: Tensor | None,
-    ) -> None:
-        """Emit the op that writes every row's loss, and dx, the gradient of their mean by x.
-
-        x is the last activation's input where the loss absorbs that, and `output` is written; else x is the
-        output itself.
-        """
+    def emit(self, emit: Emit, on: LossTensors) -> None:
+        """Emit the op that writes every row's loss, and the gradient of their mean."""
         raise NotImplementedError
 
     def correct(self, output: np.ndarray, y: np.ndarray) -> float:
@@ -98,19 +96,10 @@ class BinaryLogLoss(Loss):
     def check_values(self, name: str, y: np.ndarray) -> np.ndarray:
         return probabilities(name, y, self.dtype)
 
-    def emit(
-        self,
-        emit: Emit,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        loss: Tensor,
-        output: Tensor,
-        dx: Tensor | None,
-    ) -> None:
-        rows, columns = y.shape
-        sizes = {"rows": rows, "columns": columns}
-        emit("log_loss_binary_with_logits", [x, y, weight], [loss, output, dx], **sizes, scale=1 / y.size)
+    def emit(self, emit: Emit, on: LossTensors) -> None:
+        rows, columns = on.y.shape
+        numbers = {"rows": rows, "columns": columns, "scale": 1 / on.y.size}
+        emit("log_loss_binary_with_logits", [on.x, on.y, on.weight], [on.loss, on.output, on.dx], **numbers)
 
     def correct(self, output: np.ndarray, y: np.ndarray) -> float:
         return float(np.mean((output.reshape(y.shape) > 0.5) == (y > 0.5), axis=1).sum())
@@ -142,19 +131,10 @@ class ClassLogLoss(Loss):
             raise ValueError(f"{name} must hold a class a row, shape {(rows,)} or {(rows, 1)}, got {y.shape}")
         return classes(name, y.reshape(rows), self.classes)
 
-    def emit(
-        self,
-        emit: Emit,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        loss: Tensor,
-        output: Tensor,
-        dx: Tensor | None,
-    ) -> None:
-        rows, columns = x.shape
-        sizes = {"rows": rows, "columns": columns}
-        emit("log_loss_classes_with_logits", [x, y, weight], [loss, output, dx], **sizes, scale=1 / rows)
+    def emit(self, emit: Emit, on: LossTensors) -> None:
+        rows, columns = on.x.shape
+        numbers = {"rows": rows, "columns": columns, "scale": 1 / rows}
+        emit("log_loss_classes_with_logits", [on.x, on.y, on.weight], [on.loss, on.output, on.dx], **numbers)
 
     def correct(self, output: np.ndarray, y: np.ndarray) -> float:
         return float(np.count_nonzero(output.argmax(axis=1) == y))
@@ -169,18 +149,10 @@ class SquaredError(Loss):
             raise ValueError(f"{name} must be finite, got {y[~np.isfinite(y)][0]}")
         return contiguous(y, self.dtype)
 
-    def emit(
-        self,
-        emit: Emit,
-        x: Tensor,
-        y: Tensor,
-        weight: Tensor | None,
-        loss: Tensor,
-        output: Tensor,
-        dx: Tensor | None,
-    ) -> None:
-        rows, columns = y.shape
-        emit("squared_error", [x, y, weight], [loss, dx], rows=rows, columns=columns, scale=1 / y.size)
+    def emit(self, emit: Emit, on: LossTensors) -> None:
+        rows, columns = on.y.shape
+        numbers = {"rows": rows, "columns": columns, "scale": 1 / on.y.size}
+        emit("squared_error", [on.output, on.y, on.weight], [on.loss, on.dx], **numbers)
 
 
 LOSSES = ("log_loss", "mse")

@@ -50,12 +50,6 @@ class Network:
         seed: of the first weights, the order of the rows and the dropout: equal seeds give equal bits.
         input_scale: multiplies every input, as 1 / 255 for uint8 images.
 
-    Attributes:
-        theta: all parameters as one flat vector.
-        parameters: {"W1": …, "b1": …}, views into theta; W (in, out), or (filters, channels, height, width).
-        statistics: {"running_mean1": …, "running_var1": …} of batch norm.
-        state: all that and the optimizer's; see `fastnn.state`.
-
     Raises:
         ValueError: a layer can't take its input's shape, or the loss its last layer; an argument is none of
             those above.
@@ -80,9 +74,6 @@ class Network:
         self.loss_name = loss
         self.loss_function = make_loss(loss, self.layers[-1], self.output_shape, self.dtype)
         self.state = State(plan, self.dtype)
-        self.theta = self.state.theta
-        self.parameters = self.state.parameters
-        self.statistics = self.state.statistics
         self.training_lock = threading.RLock()  # held while `fit` runs
         fitting = _CHUNK_BYTES // (plan.row_size * self.dtype.itemsize)
         self._chunk = min(max(fitting, _MIN_CHUNK), _MAX_CHUNK)
@@ -248,6 +239,21 @@ class Network:
             f"Network([{layers}], input_shape={self.input_shape}, loss={self.loss_name!r}, "
             f"dtype={self.dtype.name!r}, seed={self.seed}): {self.theta.size:,} parameters"
         )
+
+    @property
+    def theta(self) -> np.ndarray:
+        """All parameters as one flat vector."""
+        return self.state.theta
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """{"W1": …, "b1": …}: views into theta; W is (in, out), or (filters, channels, height, width)."""
+        return self.state.parameters
+
+    @property
+    def statistics(self) -> dict[str, np.ndarray]:
+        """{"running_mean1": …, "running_var1": …}: what batch norm predicts with."""
+        return self.state.statistics
 
     @property
     def epoch(self) -> int:

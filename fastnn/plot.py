@@ -37,6 +37,7 @@ def weights(net: Network, *, figure: Figure | SubFigure | None = None) -> Figure
         is_filter = weight.ndim == 4
         rows = weight.reshape(len(weight), -1) if is_filter else weight.T
         _heat_map(axis, rows, aspect="auto")
+        axis.locator_params(integer=True, min_n_ticks=1)
         axis.set(
             title=f"{name} {_times(weight.shape)}",
             xlabel="entry of the kernel" if is_filter else "input",
@@ -54,7 +55,7 @@ def filters(net: Network, layer: int = 1, *, figure: Figure | SubFigure | None =
     """
     images = _unit_images(net, layer)
     units, channels, height, width = images.shape
-    columns = channels if channels > 1 else ceil(sqrt(units))
+    columns = channels if channels > 1 else _columns(units)
     mosaic = _mosaic(images.reshape(-1, height, width), columns)
     figure = figure or _new_figure(5.4, 0.8 + 4.4 * mosaic.shape[0] / mosaic.shape[1])
     axis = figure.subplots()
@@ -80,17 +81,19 @@ def feature_maps(
     figure = figure or _new_figure(3.4 * len(planes), 3.6)
     axes = figure.subplots(1, len(planes), squeeze=False)[0]
     for axis, (name, maps) in zip(axes, planes.items(), strict=True):
-        _heat_map(axis, _mosaic(maps, columns=ceil(sqrt(len(maps)))))
+        _heat_map(axis, _mosaic(maps, _columns(len(maps))))
         axis.set(title=f"{name} {_times(maps.shape)}", xticks=[], yticks=[])
     return figure
 
 
 def history(history: History, *, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
-    """The loss of every epoch, on a logarithmic scale."""
+    """The loss of every epoch, in training and in validation, on a logarithmic scale."""
     figure = figure or _new_figure(4.8, 3.6)
     axis = figure.subplots()
-    epochs = np.arange(1, len(history.loss) + 1)
-    axis.plot(epochs, history.loss)
+    for label, losses in (("training", history.loss), ("validation", history.validation_loss)):
+        if losses:
+            axis.plot(np.arange(1, len(losses) + 1), losses, label=label)
+    axis.legend()
     axis.set(xlabel="epoch", ylabel="loss", yscale="log")
     axis.grid(which="both", alpha=0.3)
     return figure
@@ -103,29 +106,35 @@ def _new_figure(width: float, height: float) -> Figure:
 
 
 def _heat_map(axis: Axes, values: NDArray, aspect: Literal["equal", "auto"] = "equal") -> None:
-    """`values` in colours from −limit to limit, so that white is zero; NaN, between two images, is grey.
+    """`values` in colours from −limit to limit, so that white is zero; NaN, between two images, is dark.
 
     The limit is the 99.5th percentile of the magnitudes: a few large values would pale all others.
     """
     magnitudes = np.abs(values)
     limit = np.nanquantile(magnitudes, 0.995) or np.nanmax(magnitudes) or 1.0
     image = axis.imshow(values, cmap=_COLOURS, vmin=-limit, vmax=limit, aspect=aspect)
-    axis.set_facecolor("0.85")
-    axis.figure.colorbar(image, ax=axis, shrink=0.9, aspect=25, extend="both")
+    axis.set_facecolor("0.3")
+    axis.figure.colorbar(image, cax=axis.inset_axes((1.03, 0, 0.04, 1)), extend="both")
+
+
+def _columns(count: int) -> int:
+    """The columns of a grid of `count`: about as many as rows, and where possible no place stays empty."""
+    side = ceil(sqrt(count))
+    return next((columns for columns in range(side, 2 * side) if count % columns == 0), side)
 
 
 def _mosaic(images: NDArray, columns: int) -> NDArray:
     """`images` (count, height, width) side by side in rows of `columns`, with NaN between and after them.
 
-    Small images are enlarged, so that the gaps, of one pixel, are narrow beside them.
+    Small images are enlarged, so that the gaps are narrow beside them.
     """
-    zoom = ceil(12 / max(images.shape[1:]))
+    zoom, gap = ceil(24 / max(images.shape[1:])), 2
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     count, height, width = images.shape
-    rows = ceil(count / columns)
-    mosaic = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    row_step, column_step = height + gap, width + gap
+    mosaic = np.full((ceil(count / columns) * row_step - gap, columns * column_step - gap), np.nan)
     for number, image in enumerate(images):
-        top, left = (number // columns) * (height + 1), (number % columns) * (width + 1)
+        top, left = number // columns * row_step, number % columns * column_step
         mosaic[top : top + height, left : left + width] = image
     return mosaic
 

@@ -286,7 +286,7 @@ FASTNN_INLINE void NAME(finish)(const NAME(product) * p, int64_t i, int64_t j, R
 /* c for rows [first, first + rows) and `columns` columns: dot products of rows of a with columns of b, both
    contiguous along k. */
 FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t first, const NAME(product) * p) {
-    VECTOR sum[4][4];
+    VECTOR sum[4][4] = {{{0}}};
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4

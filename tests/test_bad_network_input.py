@@ -1,4 +1,4 @@
-"""Bad input of networks: an error that names the argument, what it got and what it needs, before a computation."""
+"""Bad input of networks: an error that names the argument, what it got and what it needs."""
 
 import numpy as np
 import pytest

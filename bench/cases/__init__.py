@@ -18,7 +18,7 @@ CASES: tuple[Case, ...] = (
 
 
 def select(pattern: str | None, quick: bool) -> list[Case]:
-    """The cases whose names match any of the comma-separated globs; without one, those of the run's length."""
+    """The cases whose names match any of the comma-separated globs; without, those of the run's length."""
     if pattern is None:
         return [case for case in CASES if case.quick or not quick]
     chosen = [case for case in CASES if any(fnmatchcase(case.name, glob) for glob in pattern.split(","))]

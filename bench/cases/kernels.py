@@ -26,8 +26,8 @@ _SWEEP_SHAPES = 60
 
 
 def _name(problem: Matmul) -> str:
-    marks = ("T" if problem.transpose_a else "") + "," + ("T" if problem.transpose_b else "")
-    return f"{problem.m}x{problem.k}x{problem.n}" + (f"/{marks}" if marks != "," else "")
+    marks = ("/transpose-a" if problem.transpose_a else "") + ("/transpose-b" if problem.transpose_b else "")
+    return f"{problem.m}x{problem.k}x{problem.n}{marks}"
 
 
 def _products() -> list[Case]:

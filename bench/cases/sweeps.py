@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bench.case import Case, Sweep
 from bench.problems.inference import Inference
-from bench.problems.networks import cnn_32_64, dense
+from bench.problems.networks import Network, cnn_32_64, dense
+from bench.problems.problem import Problem
 from bench.problems.training import Search, Training
 
 _BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
@@ -18,40 +19,39 @@ def _batches(batch: int) -> int:
     return max(10, min(500, 4096 // batch))
 
 
-def _point(name: str, axis: str, value: int, problem: Training | Inference) -> Case:
-    return Case(f"growth/{name}/{value}", problem, sweep=Sweep(name, axis, value))
+def _training(network: Network, batch: int, batches: int) -> Training:
+    return Training(network, batch, "adam", batches)
 
+
+# sweep's name → what varies, and the problem at each of its values
+_SWEEPS: dict[str, tuple[str, dict[int, Problem]]] = {
+    "training-over-batch": (
+        "batch size",
+        {size: _training(dense(64, 32, 32, 10), size, _batches(size)) for size in _BATCH_SIZES},
+    ),
+    "training-over-width": (
+        "width",
+        {width: _training(dense(64, width, width, 10), 64, 20) for width in _WIDTHS},
+    ),
+    "training-over-depth": (
+        "number of hidden layers",
+        {depth: _training(dense(64, *[64] * depth, 10), 64, 20) for depth in _DEPTHS},
+    ),
+    "training-over-image": (
+        "side of the image",
+        {side: _training(cnn_32_64(side), 32, 10) for side in _SIDES},
+    ),
+    "inference-over-batch": (
+        "batch size",
+        {size: Inference(dense(64, 32, 32, 10), size) for size in _BATCH_SIZES},
+    ),
+}
 
 CASES: tuple[Case, ...] = (
     *(
-        _point(
-            "training-over-batch",
-            "batch size",
-            size,
-            Training(dense(64, 32, 32, 10), size, "adam", _batches(size)),
-        )
-        for size in _BATCH_SIZES
-    ),
-    *(
-        _point("training-over-width", "width", width, Training(dense(64, width, width, 10), 64, "adam", 20))
-        for width in _WIDTHS
-    ),
-    *(
-        _point(
-            "training-over-depth",
-            "hidden layers",
-            depth,
-            Training(dense(64, *[64] * depth, 10), 64, "adam", 20),
-        )
-        for depth in _DEPTHS
-    ),
-    *(
-        _point("training-over-image", "side", side, Training(cnn_32_64(side), 32, "adam", 10))
-        for side in _SIDES
-    ),
-    *(
-        _point("inference-over-batch", "batch size", size, Inference(dense(64, 32, 32, 10), size))
-        for size in _BATCH_SIZES
+        Case(f"growth/{name}/{value}", problem, sweep=Sweep(name, axis, value))
+        for name, (axis, problems) in _SWEEPS.items()
+        for value, problem in problems.items()
     ),
     Case("search/100-networks", Search(dense(30, 16, 8, 1), rows=569, batch=32, epochs=10)),
 )

@@ -6,7 +6,7 @@ from bench.case import Case
 from bench.problems.networks import LENET_5, cnn_32_64, dense
 from bench.problems.training import Epoch, Training
 
-# The number of batches keeps a call of the fastest peer long against the call itself, and short enough to repeat.
+# The number of batches keeps a call of the fastest peer long against what a call itself costs.
 _STEPS = (
     Training(dense(30, 16, 8, 1), 32, "sgd", batches=100, epochs=10),
     Training(dense(30, 16, 8, 1), 1, "sgd", batches=2000, epochs=2),

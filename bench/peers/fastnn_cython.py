@@ -200,11 +200,7 @@ def _network(network: Network, weights: Weights) -> fn.Network:
         if isinstance(layer, Conv):
             layers += [fn.Conv2D(layer.filters, layer.kernel, padding=layer.padding), fn.ReLU()]
         elif isinstance(layer, Dense):
-            layers += (
-                [fn.Dense(layer.units), fn.ReLU()]
-                if flat
-                else [fn.Flatten(), fn.Dense(layer.units), fn.ReLU()]
-            )
+            layers += [*([] if flat else [fn.Flatten()]), fn.Dense(layer.units), fn.ReLU()]
             flat = True
         else:
             layers.append(fn.MaxPool2D(layer.size))

@@ -135,9 +135,8 @@ def _step_on_batch(problem: Training, state: jax_network.State, x: Any, y: Any, 
     """The slicing is inside the compiled step: outside, it costs as much as a small network's step."""
     batch_x = lax.dynamic_slice_in_dim(x, number * problem.batch, problem.batch)
     batch_y = lax.dynamic_slice_in_dim(y, number * problem.batch, problem.batch)
-    return jax_network.step(
-        problem.network, problem.optimizer, problem.learning_rate, state, batch_x, batch_y
-    )
+    step = partial(jax_network.step, problem.network, problem.optimizer, problem.learning_rate)
+    return step(state, batch_x, batch_y)
 
 
 def _convolution(problem: Conv2D, x: Any, weight: Any, bias: Any) -> Any:

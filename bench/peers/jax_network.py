@@ -53,12 +53,8 @@ def loss(network: Network, weights: Any, x: Any, y: Any) -> Any:
 def start(weights: Any) -> State:
     """New arrays, as a step overwrites those that it is given."""
     weights = jax.tree.map(jnp.array, weights)
-    return (
-        weights,
-        jax.tree.map(jnp.zeros_like, weights),
-        jax.tree.map(jnp.zeros_like, weights),
-        jnp.zeros(()),
-    )
+    m, v = (jax.tree.map(jnp.zeros_like, weights) for _ in range(2))
+    return weights, m, v, jnp.zeros(())
 
 
 def step(network: Network, optimizer: str, rate: Any, state: State, x: Any, y: Any) -> tuple[State, Any]:

@@ -78,9 +78,8 @@ class NumPyPeer(Peer):
 
     def softmax(self, problem: Softmax, inputs: KernelInputs) -> Task:
         arguments = [(data["x"], np.empty_like(data["x"])) for data in inputs]
-        return Task(
-            {"softmax": _softmax, "log_softmax": _log_softmax}[problem.function], arguments, named("y")
-        )
+        function = {"softmax": _softmax, "log_softmax": _log_softmax}[problem.function]
+        return Task(function, arguments, named("y"))
 
     def log_loss(self, problem: LogLoss, inputs: KernelInputs) -> Task:
         arguments = [(data["z"], data["y"]) for data in inputs]

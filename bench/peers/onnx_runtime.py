@@ -48,10 +48,8 @@ class OnnxRuntime(Peer):
     def elementwise(self, problem: Elementwise, inputs: KernelInputs) -> Task:
         if problem.is_backward:
             raise Unsupported("has no backward pass")
-        operator = problem.function.capitalize()
-        return self._operators(
-            [helper.make_node(operator, ["x"], ["result"])], inputs, ("x",), (problem.size,)
-        )
+        node = helper.make_node(problem.function.capitalize(), ["x"], ["result"])
+        return self._operators([node], inputs, ("x",), (problem.size,))
 
     def softmax(self, problem: Softmax, inputs: KernelInputs) -> Task:
         operator = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[problem.function]

@@ -83,11 +83,9 @@ class Network:
                 shape = (layer.filters, before[0], layer.kernel, layer.kernel)
                 fan_in *= layer.kernel**2
             number = len(weights) // 2 + 1
-            scale = np.float32(np.sqrt(2 / fan_in))
-            weights[f"W{number}"] = (scale * rng.standard_normal(shape, np.float32)).astype(dtype)
-            weights[f"b{number}"] = (np.float32(0.1) * rng.standard_normal(after[0], np.float32)).astype(
-                dtype
-            )
+            weight = np.float32(np.sqrt(2 / fan_in)) * rng.standard_normal(shape, np.float32)
+            bias = np.float32(0.1) * rng.standard_normal(after[0], np.float32)
+            weights |= {f"W{number}": weight.astype(dtype), f"b{number}": bias.astype(dtype)}
         return weights
 
     @property

@@ -121,7 +121,7 @@ class SearchInputs:
 
 @dataclass(frozen=True)
 class Search(Problem):
-    """A hyper-parameter search: `networks` networks of one shape, each with its own seed and learning rate."""
+    """A hyper-parameter search: networks of one shape, each with its own seed and learning rate."""
 
     kind: ClassVar[str] = "search"
     unit: ClassVar[str] = "search"

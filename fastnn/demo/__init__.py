@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
 
 from fastnn.backend import get_num_threads
 from fastnn.datasets import Dataset
@@ -56,8 +55,7 @@ def run(output: Path, seed: int = 0) -> bool:
 
 def _train(case: Case, data: Dataset, seed: int) -> Result:
     untrained, net = case.network(data, seed), case.network(data, seed)
-    print(f"{data.name}, {case.title}: {case.epochs} epochs")
-    start = perf_counter()
+    print(f"{data.name}, {case.title}: {case.epochs} epochs", flush=True)
     history = net.fit(
         data.x_train,
         data.y_train,
@@ -66,14 +64,14 @@ def _train(case: Case, data: Dataset, seed: int) -> Result:
         optimizer=case.optimizer,
         progress=True,
     )
-    seconds = perf_counter() - start
     accuracy = net.evaluate(data.x_test, data.y_test)["accuracy"]
     pytorch = None
     if find_spec("torch"):
+        print("the same in PyTorch", flush=True)
         from fastnn.demo.pytorch import train_in_pytorch
 
         pytorch = train_in_pytorch(case, data, untrained, get_num_threads())
-    return Result(case, data, untrained, net, history, seconds, accuracy, pytorch)
+    return Result(case, data, untrained, net, history, sum(history.seconds), accuracy, pytorch)
 
 
 def _table(results: list[Result]) -> str:

@@ -10,6 +10,7 @@ from fastnn.datasets import Dataset
 from fastnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Sigmoid, Softmax
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Adam, AdamW, Optimizer
+from fastnn.schedules import Cosine
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ CASES = (
     ),
     Case(
         name="digits-cnn",
-        title="CNN 16-32-10",
+        title="CNN 24-48-10",
         data=datasets.digits,
         layers=(
-            *(Conv2D(16, 3, padding=1), ReLU(), MaxPool2D(2)),
-            *(Conv2D(32, 3, padding=1), ReLU(), MaxPool2D(2)),
+            *(Conv2D(24, 3, padding=1), ReLU(), MaxPool2D(2)),
+            *(Conv2D(48, 3, padding=1), ReLU(), MaxPool2D(2)),
             *(Flatten(), Dense(10), Softmax()),
         ),
         optimizer=Adam(4e-3),
@@ -69,7 +70,7 @@ CASES = (
         title="MLP 784-128-64-10",
         data=datasets.fashion_mnist,
         layers=(Flatten(), Dense(128), ReLU(), Dense(64), ReLU(), Dense(10), Softmax()),
-        optimizer=Adam(1e-3),
+        optimizer=Adam(Cosine(2e-3, steps=10 * 469)),
         batch_size=128,
         epochs=10,
         accuracy=0.87,

@@ -18,10 +18,10 @@ def draw_network(case: Case, data: Dataset, before: Network, after: Network, fol
     """Write the pictures of one network into `folder`; return their paths."""
     layers = sum(name.startswith("W") for name in after.parameters)
     paths = [folder / f"{case.name}-weights.png"]
-    _compare(plot.weights, before, after, paths[-1], size=(4.2 * layers, 7.2), columns=1)
+    _compare(plot.weights, before, after, paths[-1], size=(4.4 * layers, 7.6), columns=1)
     if len(data.input_shape) == 3:
         paths.append(folder / f"{case.name}-first-layer.png")
-        _compare(plot.filters, before, after, paths[-1], size=(10.8, 5.2), columns=2)
+        _compare(plot.filters, before, after, paths[-1], size=(12.0, 6.0), columns=2)
     convolutions = [name for name, value in after.parameters.items() if name[0] == "W" and value.ndim == 4]
     for name in convolutions[1:]:
         paths.append(folder / f"{case.name}-filters-{name}.png")
@@ -29,7 +29,7 @@ def draw_network(case: Case, data: Dataset, before: Network, after: Network, fol
         _save(plot.filters(after, layer=int(name[1:]), figure=figure), paths[-1])
     if convolutions:
         paths.append(folder / f"{case.name}-feature-maps.png")
-        figure = Figure(figsize=(16.0, 3.6), layout="constrained")
+        figure = Figure(figsize=(18.0, 3.6), layout="constrained")
         _save(plot.feature_maps(after, data.x_test[0], figure=figure), paths[-1])
     return paths
 
@@ -55,10 +55,10 @@ def _compare(
     figure = Figure(figsize=size, layout="constrained")
     parts = figure.subfigures(2 // columns, columns, squeeze=False).flat
     for part, net, title in zip(parts, (before, after), ("before training", "after training"), strict=True):
-        draw(net, figure=part)
-        part.suptitle(title, fontweight="bold")
+        for axis in draw(net, figure=part).axes:
+            axis.set_title(f"{axis.get_title()}, {title}")
     _save(figure, path)
 
 
 def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, bbox_inches="tight")

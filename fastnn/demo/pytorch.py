@@ -25,9 +25,11 @@ def train_in_pytorch(case: Case, data: Dataset, untrained: Network, threads: int
 
     def train(model: nn.Module, epochs: int, rows: int) -> float:
         optimizer = _optimizer(case.optimizer, model)
+        rates = iter(case.optimizer.rates(0, epochs * -(-rows // case.batch_size)))
         start = perf_counter()
         for _ in range(epochs):
             for batch in torch.randperm(rows).split(case.batch_size):
+                optimizer.param_groups[0]["lr"] = next(rates)
                 optimizer.zero_grad()
                 log_loss(model(x[batch]), y[batch]).backward()
                 optimizer.step()
@@ -72,12 +74,12 @@ def _module(layer: Layer, channels: int) -> nn.Module:
 
 
 def _optimizer(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """The same in PyTorch; the rate is set before every step."""
     match optimizer:
-        case SGD(lr, momentum, nesterov, weight_decay):
-            return torch.optim.SGD(
-                model.parameters(), lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
-            )
-        case Adam(lr, beta1, beta2, eps, weight_decay):
+        case SGD(_, momentum, nesterov, weight_decay):
+            options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+            return torch.optim.SGD(model.parameters(), **options)
+        case Adam(_, beta1, beta2, eps, weight_decay):
             kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
-            return kind(model.parameters(), lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
+            return kind(model.parameters(), betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
     raise NotImplementedError(f"the demo's comparison has no {optimizer!r}")

@@ -41,7 +41,7 @@ def _mix32(x):
 
 @inlined
 def _random(i, key):
-    """24 random bits for element i."""
+    """24 random bits for element i: a float32 holds them exactly."""
     low, high = uint32(key), uint32(key >> uint64(32))
     return _mix32(uint32(_mix32(uint32(uint32(i) + low)) ^ high)) >> uint32(8)
 
@@ -52,17 +52,23 @@ def _key(seed, stream, step):
     return _mix64(_mix64(key + uint64(stream)) + uint64(step))
 
 
+@inlined
+def _keep(x, i, key, threshold, factor):
+    """x times factor, or 0. The random bits are compared as floats: Numba compares integers in 64 bits."""
+    scaled = factor * x
+    return scaled if like(x, _random(i, key)) >= threshold else like(x, 0)
+
+
 @kernel
 def dropout(t, n, s, thread, threads):
     """y[i] = x[i] / (1 − rate) where random(seed, stream, step[1], i) ≥ rate, else 0; in place allowed."""
     x, y = t[0], t[2]
     key = _key(n[1], n[2], as_float64(t[1])[1])
-    threshold = uint32(math.ceil(s[0] * 2.0**24))
-    zero, factor = like(x[0], 0), like(x[0], 1 / (1 - s[0]))
+    threshold, factor = like(x[0], math.ceil(s[0] * 2.0**24)), like(x[0], 1 / (1 - s[0]))
     begin, end = share(n[0], _GRAIN, thread, threads)
     if same(x, y):
         for i in range(begin, end):
-            y[i] = factor * y[i] if _random(i, key) >= threshold else zero
+            y[i] = _keep(y[i], i, key, threshold, factor)
     else:
         for i in range(begin, end):
-            y[i] = factor * x[i] if _random(i, key) >= threshold else zero
+            y[i] = _keep(x[i], i, key, threshold, factor)

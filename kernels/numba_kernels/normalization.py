@@ -44,31 +44,47 @@ def _spread_total(sums):
 
 
 @inlined
+def _add_stripe(u, sums, width):
+    """sums[k] += u[k]."""
+    for k in range(width):
+        sums[k] += u[k]
+
+
+@inlined
 def _channel_sums(u, sums, rows, row_size, inner, channels):
     """sums[k] = Σ u over the channel's elements."""
     span = channels * inner
+    whole = span - span % _STRIPE
     for k in range(_STRIPE):
         sums[k] = 0.0
     for i in range(rows):
-        for j in range(0, span, _STRIPE):
-            at = i * row_size + j
-            for k in range(min(_STRIPE, span - j)):
-                sums[k] += u[at + k]
+        for j in range(0, whole, _STRIPE):
+            _add_stripe(offset(u, i * row_size + j), sums, _STRIPE)
+        _add_stripe(offset(u, i * row_size + whole), sums, span - whole)
     if inner > 1:
         _spread_total(sums)
+
+
+@inlined
+def _add_stripe_product(u, u_mean, v, v_mean, sums, width):
+    """sums[k] += (u[k] − u_mean[k]) (v[k] − v_mean[k])."""
+    for k in range(width):
+        sums[k] += (u[k] - u_mean[k]) * (v[k] - v_mean[k])
 
 
 @inlined
 def _channel_products(u, u_mean, v, v_mean, sums, rows, row_size, inner, channels):
     """sums[k] = Σ (u − u_mean[k]) (v − v_mean[k]) over the channel's elements."""
     span = channels * inner
+    whole = span - span % _STRIPE
     for k in range(_STRIPE):
         sums[k] = 0.0
     for i in range(rows):
-        for j in range(0, span, _STRIPE):
+        for j in range(0, whole, _STRIPE):
             at = i * row_size + j
-            for k in range(min(_STRIPE, span - j)):
-                sums[k] += (u[at + k] - u_mean[k]) * (v[at + k] - v_mean[k])
+            _add_stripe_product(offset(u, at), u_mean, offset(v, at), v_mean, sums, _STRIPE)
+        at = i * row_size + whole
+        _add_stripe_product(offset(u, at), u_mean, offset(v, at), v_mean, sums, span - whole)
     if inner > 1:
         _spread_total(sums)
 
@@ -129,6 +145,16 @@ def batch_norm(t, n, s, thread, threads):
         _normalize(x, mean_stripe, scale_stripe, beta_stripe, y, rows, channels * inner, width * inner)
 
 
+@inlined
+def _stripe_backward(dy, x, mean, scale, mean_dy, slope, dx, width):
+    """dx = scale (dy − mean_dy − slope (x − mean)), by way of the stack."""
+    result = stack(x, _STRIPE)
+    for k in range(width):
+        result[k] = scale[k] * ((dy[k] - mean_dy[k]) - slope[k] * (x[k] - mean[k]))
+    for k in range(width):
+        dx[k] = result[k]
+
+
 @kernel
 def batch_norm_backward(t, n, s, thread, threads):
     """With x̂ = (x − mean) inv_std: dbeta = Σ dy; dgamma = Σ dy x̂;
@@ -142,7 +168,7 @@ def batch_norm_backward(t, n, s, thread, threads):
     zeros, means = stack_float64(t[0], _STRIPE), stack_float64(t[0], _STRIPE)
     sums, products = stack_float64(t[0], _STRIPE), stack_float64(t[0], _STRIPE)
     mean_stripe, scale_stripe = stack(t[0], _STRIPE), stack(t[0], _STRIPE)
-    mean_dy, slope, result = stack(t[0], _STRIPE), stack(t[0], _STRIPE), stack(t[0], _STRIPE)
+    mean_dy, slope = stack(t[0], _STRIPE), stack(t[0], _STRIPE)
     for k in range(_STRIPE):
         zeros[k] = 0.0
     step = _stripe_channels(inner)
@@ -163,15 +189,16 @@ def batch_norm_backward(t, n, s, thread, threads):
             scale_stripe[k] = gamma[at] * inv_std[at]
             mean_dy[k] = sums[k] / count
             slope[k] = products[k] * inv_std[at] * inv_std[at] / count
+        span = width * inner
+        whole = span - span % _STRIPE
         for i in range(rows):
-            for j in range(0, width * inner, _STRIPE):
-                at = i * channels * inner + j
-                size = min(_STRIPE, width * inner - j)
-                for k in range(size):
-                    centred = (dy[at + k] - mean_dy[k]) - slope[k] * (x[at + k] - mean_stripe[k])
-                    result[k] = scale_stripe[k] * centred
-                for k in range(size):
-                    dx[at + k] = result[k]
+            row = i * channels * inner
+            for j in range(row, row + whole, _STRIPE):
+                dy_j, x_j, dx_j = offset(dy, j), offset(x, j), offset(dx, j)
+                _stripe_backward(dy_j, x_j, mean_stripe, scale_stripe, mean_dy, slope, dx_j, _STRIPE)
+            j = row + whole
+            dy_j, x_j, dx_j = offset(dy, j), offset(x, j), offset(dx, j)
+            _stripe_backward(dy_j, x_j, mean_stripe, scale_stripe, mean_dy, slope, dx_j, span - whole)
 
 
 @kernel

@@ -7,7 +7,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels.memory import helper, offset
-from fastnn.kernels.numba_kernels.tile import lanes_of, tile_columns, vector_lanes
+from fastnn.kernels.numba_kernels.tile import tile_columns, vector_lanes
+from fastnn.kernels.numba_kernels.vector_ir import INT32, INT64, lanes_of, load, store
 
 
 @intrinsic
@@ -22,25 +23,23 @@ def _transpose(typingctx, source, source_row, target, target_row):
         real = context.get_data_type(signature.args[0].dtype)
         lanes = lanes_of(real)
         vector = ir.VectorType(real, lanes)
-        align = context.get_abi_sizeof(real)
 
         def address(pointer, row_stride, row):
-            index = builder.mul(row_stride, row_stride.type(row))
-            return builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
+            return builder.gep(pointer, [builder.mul(row_stride, INT64(row))])
 
-        rows = [builder.load(address(source, source_row, i), align=align) for i in range(lanes)]
+        rows = [load(builder, address(source, source_row, i), vector) for i in range(lanes)]
         step = 1
         while step < lanes:
             low = [lanes + lane - step if lane & step else lane for lane in range(lanes)]
             high = [lanes + lane if lane & step else lane + step for lane in range(lanes)]
-            masks = [ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask) for mask in (low, high)]
+            masks = [ir.Constant(ir.VectorType(INT32, lanes), mask) for mask in (low, high)]
             for i in range(lanes):
                 if not i & step:
                     pair = rows[i], rows[i + step]
                     rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
             step *= 2
         for i, row in enumerate(rows):
-            builder.store(row, address(target, target_row, i), align=align)
+            store(builder, row, address(target, target_row, i))
         return context.get_dummy_value()
 
     return types.void(source, types.int64, target, types.int64), codegen

@@ -7,59 +7,18 @@ block is a range of adjacent elements, and its copies on the stack stay in L1.
 
 from __future__ import annotations
 
-import math
-
 from fastnn.kernels.numba_kernels import vector_math
-from fastnn.kernels.numba_kernels.memory import inlined, like, offset, stack
+from fastnn.kernels.numba_kernels.memory import inlined, like, offset
+from fastnn.kernels.numba_kernels.reductions import row_max, row_sum
 
 # Elements of a block.
 BLOCK = 512
-# Partial results of a row: the order of a sum depends on the row's length alone.
-_LANES = 16
 
 
 @inlined
 def block_rows(columns):
     """Rows of a block: as many as fit, at least one."""
     return max(1, BLOCK // max(1, columns))
-
-
-@inlined
-def row_max(x, columns):
-    """The maximum of a row, −∞ if it is empty. A NaN may be passed over."""
-    lanes = stack(x, _LANES)
-    top = like(x[0], -math.inf)
-    whole = columns - columns % _LANES
-    if whole > 0:
-        for k in range(_LANES):
-            lanes[k] = x[k]
-        for j in range(_LANES, whole, _LANES):
-            for k in range(_LANES):
-                lanes[k] = x[j + k] if x[j + k] > lanes[k] else lanes[k]
-        for k in range(_LANES):
-            top = lanes[k] if lanes[k] > top else top
-    for j in range(whole, columns):
-        top = x[j] if x[j] > top else top
-    return top
-
-
-@inlined
-def row_sum(x, columns):
-    """Σ of a row: 16 partial sums, then the last elements."""
-    lanes = stack(x, _LANES)
-    total = like(x[0], 0)
-    whole = columns - columns % _LANES
-    if whole > 0:
-        for k in range(_LANES):
-            lanes[k] = x[k]
-        for j in range(_LANES, whole, _LANES):
-            for k in range(_LANES):
-                lanes[k] += x[j + k]
-        for k in range(_LANES):
-            total += lanes[k]
-    for j in range(whole, columns):
-        total += x[j]
-    return total
 
 
 @inlined
@@ -74,19 +33,13 @@ def add_row_sums(x, total, rows, width):
 
 
 @inlined
-def subtract_of_row(x, value, y, rows, width):
-    """y[i, j] = x[i, j] − value[i], of a block (rows, width)."""
-    for i in range(rows):
-        for j in range(width):
-            y[i * width + j] = x[i * width + j] - value[i]
-
-
-@inlined
 def exp_block(x, top, e, rows, width):
     """e[i, j] = e^(x[i, j] − top[i]), of a block (rows, width)."""
-    subtract_of_row(x, top, e, rows, width)
-    for i in range(rows * width):
-        e[i] = vector_math.exp(e[i])
+    for i in range(rows):
+        for k in range(i * width, (i + 1) * width):
+            e[k] = x[k] - top[i]
+    for k in range(rows * width):
+        e[k] = vector_math.exp(e[k])
 
 
 @inlined

@@ -12,7 +12,6 @@ from fastnn.kernels.numba_kernels.rows import (
     exp_block,
     exp_rows,
     scale_row,
-    subtract_of_row,
 )
 
 _GRAIN = 16
@@ -59,9 +58,9 @@ def softmax_backward(t, n, s, thread, threads):
             width = min(BLOCK, columns - j)
             first = i * columns + j
             dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
-            subtract_of_row(dy, dot, block, count, width)
-            for k in range(count * width):
-                block[k] *= y[k]
+            for row in range(count):
+                for k in range(row * width, (row + 1) * width):
+                    block[k] = y[k] * (dy[k] - dot[row])
             for k in range(count * width):
                 dx[k] = block[k]
 

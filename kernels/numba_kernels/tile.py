@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnn.kernels.numba_kernels.vector_math import multiply_add_ir
+from fastnn.kernels.numba_kernels.vector_ir import (
+    INT64,
+    VECTOR_BYTES,
+    broadcast,
+    first_lanes,
+    lanes_of,
+    load,
+    multiply_add,
+    store,
+)
 
-_FEATURES = llvm.get_host_cpu_features()
-_VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
 # The tile (rows x 2 accumulators), two vectors of b and one of a fill the registers but don't spill.
-TILE_ROWS = {64: 8, 32: 6, 16: 4}[_VECTOR_BYTES]
+TILE_ROWS = {64: 8, 32: 6, 16: 4}[VECTOR_BYTES]
 # Columns of one or two rows: enough independent sums to keep the multiply-adders busy.
 _WIDE_ROWS, _WIDE_VECTORS = 2, 8
-_INT64 = ir.IntType(64)
-_INT32 = ir.IntType(32)
-
-
-def lanes_of(real: ir.Type) -> int:
-    """Elements of a vector."""
-    return _VECTOR_BYTES // (4 if isinstance(real, ir.FloatType) else 8)
 
 
 def _of_dtype(count):
@@ -37,7 +36,7 @@ def _of_dtype(count):
     @intrinsic
     def constant(typingctx, pointer):
         def codegen(context, builder, signature, args):
-            return _INT64(count(lanes_of(context.get_data_type(pointer.dtype))))
+            return INT64(count(lanes_of(context.get_data_type(pointer.dtype))))
 
         return types.int64(pointer), codegen
 
@@ -83,18 +82,18 @@ def _tile_function(module: ir.Module, real: ir.Type, arguments: list[ir.Type]) -
     rows, columns = function.args[:2]
     lanes = lanes_of(real)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    widths = [builder.icmp_signed("<=", columns, _INT64(width * lanes)) for width in (1, 2)]
-    is_full = builder.icmp_signed("==", columns, _INT64(2 * lanes))
-    shape = _INT64(_WIDE_VECTORS)
+    widths = [builder.icmp_signed("<=", columns, INT64(width * lanes)) for width in (1, 2)]
+    is_full = builder.icmp_signed("==", columns, INT64(2 * lanes))
+    shape = INT64(_WIDE_VECTORS)
     for condition, vectors in ((widths[1], 2), (widths[0], 1), (is_full, 0)):
-        shape = builder.select(condition, _INT64(vectors), shape)
-    case = builder.add(builder.mul(rows, _INT64(16)), shape)
+        shape = builder.select(condition, INT64(vectors), shape)
+    case = builder.add(builder.mul(rows, INT64(16)), shape)
     end = function.append_basic_block("end")
     switch = builder.switch(case, end)
     for vectors, most_rows in ((0, TILE_ROWS), (1, TILE_ROWS), (2, TILE_ROWS), (_WIDE_VECTORS, _WIDE_ROWS)):
         for count in range(1, most_rows + 1):
             block = function.append_basic_block(f"tile_{count}x{vectors}")
-            switch.add_case(_INT64(16 * count + vectors), block)
+            switch.add_case(INT64(16 * count + vectors), block)
             loop = ir.IRBuilder(block)
             _Tile(loop, function.args, real, count, vectors or 2, is_partial=0 < vectors <= 2).emit()
             loop.branch(end)
@@ -106,83 +105,53 @@ class _Tile:
     """The code of a tile of a fixed number of rows and vectors; in a partial one the last vector is cut."""
 
     def __init__(self, builder, arguments, real, rows, vectors, is_partial):
-        self.builder, self.rows, self.vectors, self.is_partial = builder, rows, vectors, is_partial
+        self.builder, self.rows, self.vectors = builder, rows, vectors
         self.lanes = lanes_of(real)
         self.real = real
         self.vector = ir.VectorType(real, self.lanes)
         (_, columns, self.k, *matrices, self.relu) = arguments
-        self.a, self.b, self.c, self.start, self.mask = (
-            matrices[:3],
-            matrices[3:5],
-            matrices[5:7],
-            matrices[7:9],
-            matrices[9:11],
-        )
+        self.a, self.b, self.c = matrices[:3], matrices[3:5], matrices[5:7]
+        self.start, self.mask = matrices[7:9], matrices[9:11]
+        self.lane_masks = [None] * vectors
         if is_partial:
-            last = builder.sub(columns, _INT64((vectors - 1) * self.lanes))
-            lane = ir.Constant(ir.VectorType(_INT32, self.lanes), list(range(self.lanes)))
-            count = self.broadcast(builder.trunc(last, _INT32))
-            self.lane_mask = builder.icmp_signed("<", lane, count)
+            last = builder.sub(columns, INT64((vectors - 1) * self.lanes))
+            self.lane_masks[-1] = first_lanes(builder, last, self.lanes)
 
     def emit(self) -> None:
-        zero = ir.Constant(self.vector, None)
-        sums = self.load_or(self.start, [zero] * (self.rows * self.vectors), lambda loaded, zeros: loaded)
+        builder, zero = self.builder, ir.Constant(self.vector, None)
+        sums = self.load_or(self.start, [zero] * (self.rows * self.vectors), lambda start, zeros: start)
         sums = self.multiply(sums)
-        floor = self.broadcast(self.builder.select(self.relu, self.real(0.0), self.real(float("-inf"))))
-        # Below the floor is false for NaN: a NaN stays.
-        sums = [self.builder.select(self.builder.fcmp_ordered("<", x, floor), floor, x) for x in sums]
+        floor = builder.select(self.relu, self.real(0.0), self.real(float("-inf")))
+        floor = broadcast(builder, floor, self.lanes)
+        # "Below the floor" is false for NaN: a NaN stays.
+        sums = [builder.select(builder.fcmp_ordered("<", x, floor), floor, x) for x in sums]
         sums = self.load_or(self.mask, sums, self.masked)
         for x, (row, vector) in zip(sums, self.cells(), strict=True):
-            self.store(x, self.address(self.c, row, vector), vector)
+            store(builder, x, self.address(self.c, row, vector), self.lane_masks[vector])
 
     def masked(self, mask: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
-        zero = ir.Constant(self.vector, None)
+        builder, zero = self.builder, ir.Constant(self.vector, None)
         pairs = zip(mask, sums, strict=True)
-        return [self.builder.select(self.builder.fcmp_ordered(">", m, zero), x, zero) for m, x in pairs]
+        return [builder.select(builder.fcmp_ordered(">", m, zero), x, zero) for m, x in pairs]
 
     def cells(self) -> Iterator[tuple[int, int]]:
         return ((row, vector) for row in range(self.rows) for vector in range(self.vectors))
 
-    def multiply(self, sums: list[ir.Value]) -> list[ir.Value]:
-        """sums + a b: the loop over k."""
-        builder = self.builder
-        a, a_row, a_column = self.a
-        b, b_row = self.b
-        before = builder.block
-        function = builder.function
-        head, body, after = (function.append_basic_block(name) for name in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        phis = []
-        for value in (_INT64(0), a, b, *sums):
-            phi = builder.phi(value.type)
-            phi.add_incoming(value, before)
-            phis.append(phi)
-        k, a, b, *running = phis
-        builder.cbranch(builder.icmp_signed("<", k, self.k), body, after)
-        builder.position_at_end(body)
-        b_k = [self.load(self.address((b, b_row), 0, vector), vector) for vector in range(self.vectors)]
-        updated = []
-        for row in range(self.rows):
-            a_ik = builder.load(builder.gep(a, [builder.mul(a_row, _INT64(row))]))
-            a_ik = self.broadcast(a_ik)
-            for vector in range(self.vectors):
-                updated.append(
-                    multiply_add_ir(builder, a_ik, b_k[vector], running[row * self.vectors + vector])
-                )
-        values = [builder.add(k, _INT64(1)), builder.gep(a, [a_column]), builder.gep(b, [b_row]), *updated]
-        for phi, value in zip(phis, values, strict=True):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head)
-        builder.position_at_end(after)
-        return running
+    def address(self, matrix: list[ir.Value], row: int, vector: int) -> ir.Value:
+        pointer, row_stride = matrix
+        index = self.builder.mul(row_stride, INT64(row))
+        return self.builder.gep(pointer, [self.builder.add(index, INT64(vector * self.lanes))])
+
+    def load(self, matrix: list[ir.Value], row: int, vector: int) -> ir.Value:
+        address = self.address(matrix, row, vector)
+        return load(self.builder, address, self.vector, self.lane_masks[vector])
 
     def load_or(self, matrix, otherwise: list[ir.Value], combine) -> list[ir.Value]:
         """combine(the matrix's tile, otherwise), or `otherwise` where the matrix is absent."""
         builder = self.builder
         before = builder.block
         with builder.if_then(builder.not_(cgutils.is_null(builder, matrix[0]))):
-            loaded = [self.load(self.address(matrix, row, vector), vector) for row, vector in self.cells()]
+            loaded = [self.load(matrix, row, vector) for row, vector in self.cells()]
             combined = combine(loaded, otherwise)
             inside = builder.block
         results = []
@@ -193,42 +162,36 @@ class _Tile:
             results.append(phi)
         return results
 
-    def broadcast(self, x: ir.Value) -> ir.Value:
-        """A vector with x in all lanes."""
-        vector = ir.VectorType(x.type, self.lanes)
-        single = self.builder.insert_element(ir.Constant(vector, ir.Undefined), x, _INT32(0))
-        lanes = ir.Constant(ir.VectorType(_INT32, self.lanes), None)
-        return self.builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
+    def multiply(self, sums: list[ir.Value]) -> list[ir.Value]:
+        """sums + a b: the loop over k."""
+        builder = self.builder
+        (a, a_row, a_column), (b, b_row) = self.a, self.b
+        before = builder.block
+        head, body, after = (builder.function.append_basic_block(name) for name in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        phis = []
+        for value in (INT64(0), a, b, *sums):
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, before)
+            phis.append(phi)
+        k, a, b, *running = phis
+        builder.cbranch(builder.icmp_signed("<", k, self.k), body, after)
 
-    def address(self, matrix, row: int, vector: int) -> ir.Value:
-        pointer, row_stride = matrix
-        index = self.builder.add(self.builder.mul(row_stride, _INT64(row)), _INT64(vector * self.lanes))
-        return self.builder.bitcast(self.builder.gep(pointer, [index]), self.vector.as_pointer())
+        builder.position_at_end(body)
+        b_k = [self.load([b, b_row], 0, vector) for vector in range(self.vectors)]
+        a_k = [
+            broadcast(builder, builder.load(builder.gep(a, [builder.mul(a_row, INT64(row))])), self.lanes)
+            for row in range(self.rows)
+        ]
+        updated = [
+            multiply_add(builder, a_k[row], b_k[vector], x)
+            for x, (row, vector) in zip(running, self.cells(), strict=True)
+        ]
+        values = [builder.add(k, INT64(1)), builder.gep(a, [a_column]), builder.gep(b, [b_row]), *updated]
+        for phi, value in zip(phis, values, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
 
-    def is_cut(self, vector: int) -> bool:
-        return self.is_partial and vector == self.vectors - 1
-
-    def load(self, pointer: ir.Value, vector: int) -> ir.Value:
-        if not self.is_cut(vector):
-            return self.builder.load(pointer, align=self.element_bytes)
-        load = self.masked_intrinsic(
-            "load", self.vector, [pointer.type, _INT32, self.lane_mask.type, self.vector]
-        )
-        align = _INT32(self.element_bytes)
-        return self.builder.call(load, [pointer, align, self.lane_mask, ir.Constant(self.vector, None)])
-
-    def store(self, x: ir.Value, pointer: ir.Value, vector: int) -> None:
-        if not self.is_cut(vector):
-            self.builder.store(x, pointer, align=self.element_bytes)
-            return
-        types_ = [self.vector, pointer.type, _INT32, self.lane_mask.type]
-        store = self.masked_intrinsic("store", ir.VoidType(), types_)
-        self.builder.call(store, [x, pointer, _INT32(self.element_bytes), self.lane_mask])
-
-    @property
-    def element_bytes(self) -> int:
-        return _VECTOR_BYTES // self.lanes
-
-    def masked_intrinsic(self, what: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-        name = f"llvm.masked.{what}.v{self.lanes}{self.real.intrinsic_name}.p0"
-        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), name)
+        builder.position_at_end(after)
+        return running

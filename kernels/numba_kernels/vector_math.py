@@ -14,6 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastnn.kernels.numba_kernels import vector_ir
 from fastnn.kernels.numba_kernels.memory import inlined, like
 
 # Constants come in pairs: float32's and float64's. Polynomials have their highest power first.
@@ -127,27 +128,18 @@ def polynomial(typingctx, x, choices):
         ]
         result = coefficients[0]
         for coefficient in coefficients[1:]:
-            result = multiply_add_ir(builder, result, args[0], coefficient)
+            result = vector_ir.multiply_add(builder, result, args[0], coefficient)
         return result
 
     return x(x, choices), codegen
 
 
-def multiply_add_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-    """a b + c: fused where the processor has it, in the vectorized loop and in its remainder alike."""
-    is_vector = isinstance(a.type, ir.VectorType)
-    lanes, real = (f"v{a.type.count}", a.type.element) if is_vector else ("", a.type)
-    name = f"llvm.fmuladd.{lanes}{real.intrinsic_name}"
-    function = ir.FunctionType(a.type, [a.type] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [a, b, c])
-
-
 @intrinsic
 def multiply_add(typingctx, a, b, c):
-    """a b + c, rounded once where the processor has a fused multiply-add."""
+    """a b + c: fused where the processor has it, in a vectorized loop and in its remainder alike."""
 
     def codegen(context, builder, signature, args):
-        return multiply_add_ir(builder, *args)
+        return vector_ir.multiply_add(builder, *args)
 
     return a(a, a, a), codegen
 

@@ -1,0 +1,75 @@
+"""Vectors in LLVM IR: what the intrinsics that hold their sums in registers are written with."""
+
+from __future__ import annotations
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import cgutils
+
+_FEATURES = llvm.get_host_cpu_features()
+# The width of a register.
+VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
+INT32, INT64 = ir.IntType(32), ir.IntType(64)
+
+
+def size_of(real: ir.Type) -> int:
+    """Bytes of a float or double."""
+    return 4 if isinstance(real, ir.FloatType) else 8
+
+
+def lanes_of(real: ir.Type) -> int:
+    """Elements of a register."""
+    return VECTOR_BYTES // size_of(real)
+
+
+def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """a b + c, of numbers or vectors: rounded once where the processor has a fused multiply-add."""
+    is_vector = isinstance(a.type, ir.VectorType)
+    lanes, real = (f"v{a.type.count}", a.type.element) if is_vector else ("", a.type)
+    name = f"llvm.fmuladd.{lanes}{real.intrinsic_name}"
+    function = ir.FunctionType(a.type, [a.type] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [a, b, c])
+
+
+def broadcast(builder: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
+    """A vector with x in all lanes."""
+    undefined = ir.Constant(ir.VectorType(x.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, x, INT32(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT32, lanes), None))
+
+
+def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+    """The mask of the first `count` (int64) lanes."""
+    lane = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
+    return builder.icmp_signed("<", lane, broadcast(builder, builder.trunc(count, INT32), lanes))
+
+
+def load(
+    builder: ir.IRBuilder,
+    pointer: ir.Value,
+    vector: ir.VectorType,
+    mask: ir.Value | None = None,
+    otherwise: ir.Value | None = None,
+) -> ir.Value:
+    """The vector at any address; under a mask only its lanes are read, the others are those of `otherwise`."""
+    pointer = builder.bitcast(pointer, vector.as_pointer())
+    size = size_of(vector.element)
+    if mask is None:
+        return builder.load(pointer, align=size)
+    function = ir.FunctionType(vector, [pointer.type, INT32, mask.type, vector])
+    name = f"llvm.masked.load.v{vector.count}{vector.element.intrinsic_name}.p0"
+    masked_load = cgutils.get_or_insert_function(builder.module, function, name)
+    return builder.call(masked_load, [pointer, INT32(size), mask, otherwise or ir.Constant(vector, None)])
+
+
+def store(builder: ir.IRBuilder, x: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:
+    """Store a vector at any address; under a mask only its lanes."""
+    pointer = builder.bitcast(pointer, x.type.as_pointer())
+    size = size_of(x.type.element)
+    if mask is None:
+        builder.store(x, pointer, align=size)
+        return
+    function = ir.FunctionType(ir.VoidType(), [x.type, pointer.type, INT32, mask.type])
+    name = f"llvm.masked.store.v{x.type.count}{x.type.element.intrinsic_name}.p0"
+    masked_store = cgutils.get_or_insert_function(builder.module, function, name)
+    builder.call(masked_store, [x, pointer, INT32(size), mask])
