@@ -17,7 +17,7 @@ from fastnn.kernels import level, native
 from fastnn.kernels.kernel_list import KERNELS
 
 BACKENDS = ("cython", "numba")
-_backend = "cython"
+current = "cython"  # read where a call of get_backend() would cost too much
 
 
 def _no_fast_matmul(a: Any, b: Any, transpose_a: bool, transpose_b: bool, out: Any) -> None:
@@ -33,18 +33,18 @@ def set_backend(name: str) -> None:
 
     Raises ValueError for another name, ImportError where Numba isn't installed.
     """
-    global _backend, fast_matmul
+    global current, fast_matmul
     if name not in BACKENDS:
         raise ValueError(f"name must be one of {', '.join(map(repr, BACKENDS))}, got {name!r}")
     if name == "numba":
         _import_numba_kernels()
-    _backend = name
+    current = name
     fast_matmul = native.matmul_direct if name == "cython" else _no_fast_matmul
 
 
 def get_backend() -> str:
     """Name the backend in use: "cython" or "numba"."""
-    return _backend
+    return current
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def _address(backend: str, name: str, dtype: str) -> int:
 
 def kernel_address(name: str, dtype: Any) -> int:
     """Return the address of a kernel's C function in the current backend."""
-    return _address(_backend, name, np.dtype(dtype).name)
+    return _address(current, name, np.dtype(dtype).name)
 
 
 def threads_for(cost: int) -> int:

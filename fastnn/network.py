@@ -156,7 +156,7 @@ class Network:
         """
         try:
             # An array that a program can take as it is goes straight there; else the executor says None.
-            if backend._backend is self._predictors_backend:
+            if backend.current is self._predictors_backend:
                 predicted = self._predictors[len(X)].predict(X, out)  # type: ignore[arg-type]
                 if predicted is not None:
                     return predicted

@@ -16,7 +16,7 @@ from fastnn.arguments import fraction, whole_number
 from fastnn.backend import threads_for
 from fastnn.callbacks import Callback, Logs, check_callbacks, overrides
 from fastnn.data import ClassWeight, Rows, apply_class_weight, check_rows, split_rows
-from fastnn.kernels.native import Executor
+from fastnn.kernels import native
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.progress import ProgressBar
 
@@ -210,9 +210,9 @@ class _BatchByBatch(_WholeEpochs):
     """Arrays, a batch a call, with callbacks between: the same results."""
 
     def run(self) -> float:
-        order = _shuffled(self.order, self.seed)
+        native.row_order(self.order, self.seed)
         starts = range(0, self.count, self.batch_size)
-        batches = (self.rows.part(order[start : start + self.batch_size]) for start in starts)
+        batches = (self.rows.part(self.order[start : start + self.batch_size]) for start in starts)
         return _run_batches(self.network, batches, self.on_batch)
 
 
@@ -267,12 +267,3 @@ def _rates(network: Network, steps: int) -> np.ndarray:
     """The learning rates of the next steps."""
     assert network.state.optimizer is not None
     return network.state.optimizer.rates(network.step_number, steps)
-
-
-def _shuffled(order: np.ndarray, seed: int | None) -> np.ndarray:
-    """The order of an epoch's rows, as the executor draws it: an epoch of one batch without ops."""
-    n = len(order)
-    nothing = np.zeros((n, 1), np.float32)
-    idle = Executor((), rows=n, x=nothing, y=nothing, loss=nothing, step=np.zeros(2))
-    idle.run_epoch(None, nothing, nothing, None, order, np.zeros(1), 1.0, seed, 1)
-    return order

@@ -96,15 +96,28 @@ cdef double seconds() noexcept nogil:
     return now.tv_sec + 1e-9 * now.tv_nsec
 
 
-cdef void shuffle(int64_t* order, int64_t count, uint64_t seed) noexcept nogil:
-    """Fisher-Yates over the counter-based generator: draw i is mix64(seed + i · golden ratio)."""
+cdef void draw_order(int64_t* order, int64_t count, object seed):
+    """Fill `order` with 0 … count − 1, shuffled where a seed is given.
+
+    Fisher-Yates over the counter-based generator: draw i is mix64(seed + i · golden ratio).
+    """
     cdef int64_t i, j
-    cdef uint64_t draw
+    cdef uint64_t draw, start
+    for i in range(count):
+        order[i] = i
+    if seed is None:
+        return
+    start = seed
     for i in range(count - 1, 0, -1):
-        draw = mix64(seed + <uint64_t> i * <uint64_t> 0x9E3779B97F4A7C15)
+        draw = mix64(start + <uint64_t> i * <uint64_t> 0x9E3779B97F4A7C15)
         # The high half of draw (32 bits) times (i + 1): unbiased to 2^-32, without a division.
         j = <int64_t> (((draw >> 32) * <uint64_t> (i + 1)) >> 32)
         order[i], order[j] = order[j], order[i]
+
+
+def row_order(cnp.ndarray order, seed) -> None:
+    """Fill `order` (n,) int64 with the order of an epoch's rows, as run_epoch draws it from this seed."""
+    draw_order(<int64_t*> cnp.PyArray_DATA(order), order.shape[0], seed)
 
 
 cdef struct Plan:
@@ -420,7 +433,7 @@ cdef class Executor:
         KeyboardInterrupt, between two batches, on Ctrl-C.
         """
         cdef Epoch epoch
-        cdef int64_t i, n = x.shape[0], rows = self.plan.rows
+        cdef int64_t n = x.shape[0], rows = self.plan.rows
         epoch.main = &self.plan
         epoch.tail = &tail.plan if tail is not None else &self.plan
         epoch.main_batches = n // rows
@@ -440,10 +453,7 @@ cdef class Executor:
             raise ValueError("weight must be given where, and only where, the program has it")
         epoch.order = <const int64_t*> cnp.PyArray_DATA(order)
         epoch.rates = <const double*> cnp.PyArray_DATA(rates)
-        for i in range(n):
-            (<int64_t*> epoch.order)[i] = i
-        if shuffle_seed is not None:
-            shuffle(<int64_t*> epoch.order, n, <uint64_t> shuffle_seed)
+        draw_order(<int64_t*> epoch.order, n, shuffle_seed)
         self.acquire()
         if tail is not None:
             tail.acquire()

@@ -366,8 +366,8 @@ KERNELS: dict[str, Kernel] = {
             writes="y mean inv_std running_mean running_var",
             sizes="rows channels inner",
             scalars="eps momentum",
-            formula="y = gamma (x − mean) inv_std + beta, inv_std = 1 / √(var + eps); running = (1 − momentum) "
-            "running + momentum (mean, or var · count / (count − 1))",
+            formula="y = gamma (x − mean) inv_std + beta, inv_std = 1 / √(var + eps); "
+            "running = (1 − momentum) running + momentum (mean, or var · count / (count − 1))",
             cost=_batch_norm_cost,
         ),
         _kernel(

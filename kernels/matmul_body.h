@@ -287,10 +287,6 @@ FASTNN_INLINE void NAME(finish)(const NAME(product) * p, int64_t i, int64_t j, R
    contiguous along k. */
 FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t first, const NAME(product) * p) {
     VECTOR sum[4][4] = {{{0}}};
-#pragma GCC unroll 4
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-        for (int j = 0; j < columns; j++) sum[i][j] = (VECTOR){0};
     for (int64_t k = 0; k < p->k; k += LANES) {
         const int64_t left = p->k - k;
         VECTOR b[4];
@@ -333,9 +329,7 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
         for (int64_t j = 0; j < p->n; j++) {
             const int rows = (int)NAME(smaller)(LANES, p->m - i);
             const REAL *a = p->a + i, *b = p->b + j * p->b_column;
-            VECTOR sum[LANES];
-#pragma GCC unroll 16
-            for (int l = 0; l < LANES; l++) sum[l] = (VECTOR){0};
+            VECTOR sum[LANES] = {{0}};
             int64_t k = 0;
             if (rows == LANES)
                 for (; k + LANES <= p->k; k += LANES)

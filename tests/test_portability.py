@@ -65,4 +65,15 @@ def test_the_portable_module_compiles_for_aarch64(tmp_path):
     run(sys.executable, "-m", "cython", "-3", "-X", "cdivision=True", KERNELS / "portable.pyx", "-o", source)
     # Python's headers of this machine do: both are 64-bit and little-endian, and nothing is linked or run.
     include = [f"-I{np.get_include()}", f"-I{sysconfig.get_paths()['include']}"]
-    run(AARCH64_COMPILER, "-c", *FLAGS, "-O1", "-fopenmp", "-fPIC", *include, source, "-o", tmp_path / "portable.o")
+    run(
+        AARCH64_COMPILER,
+        "-c",
+        *FLAGS,
+        "-O1",
+        "-fopenmp",
+        "-fPIC",
+        *include,
+        source,
+        "-o",
+        tmp_path / "portable.o",
+    )

@@ -123,16 +123,16 @@ class FastnnCython(Peer):
         return self._kernel(net.predict, [(x,) for x in inputs.x], "output")
 
     def training(self, problem: Training, inputs: TrainingInputs) -> Task:
-        self._begin()
-        net = _network(problem.network, inputs.weights)
         x, y, batch = inputs.x, inputs.y, problem.batch
-        optimizer = _optimizer(problem.optimizer, problem.learning_rate)
+        optimizer = (
+            fn.SGD(problem.learning_rate) if problem.optimizer == "sgd" else fn.Adam(problem.learning_rate)
+        )
+        net: fn.Network
 
         def begin() -> None:
-            nonlocal optimizer
+            nonlocal net
             self._begin()
-            _set(net, inputs.weights)
-            optimizer = _optimizer(problem.optimizer, problem.learning_rate)
+            net = _network(problem.network, inputs.weights)  # a new one, as the optimizer's state lives in it
 
         def train(rows: int = problem.rows, epochs: int = problem.epochs) -> float:
             history = net.fit(
@@ -149,15 +149,13 @@ class FastnnCython(Peer):
         return Task(train, [()], named("loss"), problem.batches * problem.epochs, begin, results)
 
     def epoch(self, problem: Epoch, inputs: TrainingInputs) -> Task:
-        self._begin()
-        net = _network(problem.network, inputs.weights)
-        optimizer = _optimizer("adam", problem.learning_rate)
+        optimizer = fn.Adam(problem.learning_rate)
+        net: fn.Network
 
         def begin() -> None:
-            nonlocal optimizer
+            nonlocal net
             self._begin()
-            _set(net, inputs.weights)
-            optimizer = _optimizer("adam", problem.learning_rate)
+            net = _network(problem.network, inputs.weights)
 
         def train(rows: int = problem.rows, shuffle: bool = True) -> float:
             x, y = inputs.x[:rows], inputs.y[:rows]
@@ -206,17 +204,9 @@ def _network(network: Network, weights: Weights) -> fn.Network:
             layers.append(fn.MaxPool2D(layer.size))
     layers[-1] = fn.Sigmoid() if network.outputs == 1 else fn.Softmax()
     net = fn.Network(layers, input_shape=network.input_shape, loss="log_loss", dtype=str(weights["W1"].dtype))
-    _set(net, weights)
-    return net
-
-
-def _set(net: fn.Network, weights: Weights) -> None:
     for name, parameter in net.parameters.items():
         parameter[...] = weights[name]
-
-
-def _optimizer(name: str, learning_rate: float) -> Any:
-    return fn.SGD(learning_rate) if name == "sgd" else fn.Adam(learning_rate)
+    return net
 
 
 def _convolution_options(problem: Conv2D) -> dict[str, int]:

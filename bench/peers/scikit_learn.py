@@ -128,7 +128,7 @@ def _set(model: MLPClassifier, network: Network, weights: Weights) -> None:
         classes = np.arange(max(network.outputs, 2))
         x = np.zeros((len(classes), *network.input_shape), weights["W1"].dtype)
         batch = model.batch_size
-        model.set_params(batch_size=len(classes)).partial_fit(x, classes, classes).set_params(
+        model.set_params(batch_size=len(classes)).partial_fit(x, classes, classes=classes).set_params(
             batch_size=batch
         )
     for number, (coefficients, intercepts) in enumerate(zip(model.coefs_, model.intercepts_, strict=True), 1):

@@ -70,7 +70,7 @@ CASES = (
         title="MLP 784-128-64-10",
         data=datasets.fashion_mnist,
         layers=(Flatten(), Dense(128), ReLU(), Dense(64), ReLU(), Dense(10), Softmax()),
-        optimizer=Adam(Cosine(2e-3, steps=10 * 469)),
+        optimizer=AdamW(Cosine(2e-3, steps=10 * 469), weight_decay=0.1),
         batch_size=128,
         epochs=10,
         accuracy=0.87,

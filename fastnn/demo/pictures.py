@@ -13,6 +13,8 @@ from fastnn.datasets import Dataset
 from fastnn.demo.cases import Case
 from fastnn.network import History, Network
 
+_EXAMPLE = 4  # the test row whose feature maps are drawn: a six
+
 
 def draw_network(case: Case, data: Dataset, before: Network, after: Network, folder: Path) -> list[Path]:
     """Write the pictures of one network into `folder`; return their paths."""
@@ -21,7 +23,7 @@ def draw_network(case: Case, data: Dataset, before: Network, after: Network, fol
     _compare(plot.weights, before, after, paths[-1], size=(4.4 * layers, 7.6), columns=1)
     if len(data.input_shape) == 3:
         paths.append(folder / f"{case.name}-first-layer.png")
-        _compare(plot.filters, before, after, paths[-1], size=(12.0, 6.0), columns=2)
+        _compare(plot.filters, before, after, paths[-1], size=(16.0, 8.0), columns=2)
     convolutions = [name for name, value in after.parameters.items() if name[0] == "W" and value.ndim == 4]
     for name in convolutions[1:]:
         paths.append(folder / f"{case.name}-filters-{name}.png")
@@ -30,7 +32,7 @@ def draw_network(case: Case, data: Dataset, before: Network, after: Network, fol
     if convolutions:
         paths.append(folder / f"{case.name}-feature-maps.png")
         figure = Figure(figsize=(18.0, 3.6), layout="constrained")
-        _save(plot.feature_maps(after, data.x_test[0], figure=figure), paths[-1])
+        _save(plot.feature_maps(after, data.x_test[_EXAMPLE], figure=figure), paths[-1])
     return paths
 
 

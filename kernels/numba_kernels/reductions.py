@@ -1,6 +1,6 @@
 """Reductions of a row, in registers: 16 partial results, then those by halves.
 
-The order depends on the row's length alone, so a row has the same sum in any batch and on any instruction set.
+The order depends on the row's length alone: a row has the same sum in any batch, on any instruction set.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def load(
     mask: ir.Value | None = None,
     otherwise: ir.Value | None = None,
 ) -> ir.Value:
-    """The vector at any address; under a mask only its lanes are read, the others are those of `otherwise`."""
+    """The vector at any address; under a mask only its lanes are read, the others are `otherwise`'s or 0."""
     pointer = builder.bitcast(pointer, vector.as_pointer())
     size = size_of(vector.element)
     if mask is None:
