@@ -1,4 +1,4 @@
-"""fastnn: small dense and convolutional networks, trained and served on a CPU at the speed of the hardware."""
+"""fastnn: small dense and convolutional networks, trained and served on a CPU at the hardware's speed."""
 
 from __future__ import annotations
 

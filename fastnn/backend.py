@@ -1,4 +1,4 @@
-"""Which kernels run, and on how many threads: the backend, its kernels' addresses, and calls of single kernels.
+"""Which kernels run, and on how many threads: the backend, its kernels' addresses, calls of one kernel.
 
 Both settings hold for the whole process. The Numba backend is imported when it is first asked for.
 """

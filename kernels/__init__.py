@@ -19,7 +19,7 @@ def _choose() -> str:
     level = os.environ.get("FASTNN_ISA") or supported[0]
     if level not in supported:
         raise ImportError(
-            f"FASTNN_ISA={level!r} is not an instruction set of this processor; it has: {', '.join(supported)}"
+            f"FASTNN_ISA={level!r} is no instruction set of this processor; it has {', '.join(supported)}"
         )
     return level
 

@@ -14,9 +14,17 @@ _GRAIN = 16
 
 
 @inlined
-def _clear(total, count):
+def _fill(x, value, count):
     for k in range(count):
-        total[k] = like(total[k], 0)
+        x[k] = value
+
+
+@inlined
+def _copy_if_wanted(x, output, first, count):
+    """output[first + k] = x[k], where the output isn't absent."""
+    if not is_null(output):
+        for k in range(count):
+            output[first + k] = x[k]
 
 
 @inlined
@@ -32,18 +40,14 @@ def _weighted_means(total, weight, loss, first, count, columns):
 
 
 @inlined
-def _spread_weights(weight, scale, factor, first, count, width):
-    """factor[i, j] = scale weight[first + i], of a block (count, width); no weight is 1."""
-    if is_null(weight):
-        for i in range(count * width):
-            factor[i] = scale
-    elif width == 1:
+def _spread_weights(weight, scale, factor, count, width):
+    """factor[i, j] = scale weight[i], of a block (count, width)."""
+    if width == 1:
         for i in range(count):
-            factor[i] = scale * weight[first + i]
+            factor[i] = scale * weight[i]
     else:
         for i in range(count):
-            for j in range(width):
-                factor[i * width + j] = scale * weight[first + i]
+            _fill(offset(factor, i * width), scale * weight[i], width)
 
 
 # --- binary: p, z, y, a, dp, dz (rows, columns); y in [0, 1]
@@ -67,7 +71,7 @@ def log_loss_binary(t, n, s, thread, threads):
     begin, end = share(n[0], _GRAIN, thread, threads)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _clear(total, count)
+        _fill(total, like(total[0], 0), count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             p, y = offset(t[0], i * columns + j), offset(t[1], i * columns + j)
@@ -102,29 +106,29 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
     weight, loss, a, dz = t[2], t[3], t[4], t[5]
     columns = n[1]
     step = block_rows(columns)
-    p, terms, total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
-    zero, one = like(p[0], 0), like(p[0], 1)
+    p, gradient, terms = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK)
+    zero, one, scale = like(p[0], 0), like(p[0], 1), like(p[0], s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
+    _fill(factor, scale, min(BLOCK, (end - begin) * columns))
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _clear(total, count)
+        _fill(total, zero, count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             first = i * columns + j
             z, y = offset(t[0], first), offset(t[1], first)
+            if not is_null(weight):
+                _spread_weights(offset(weight, i), scale, factor, count, width)
             for k in range(count * width):
                 v = z[k]
                 e = vector_math.exp(-abs(v))
                 p[k] = (e if v < zero else one) / (one + e)
-                terms[k] = ((v if v > zero else zero) - v * y[k]) + vector_math.log1p_unit(e)
+                gradient[k] = factor[k] * (p[k] - y[k])
+                terms[k] = ((zero if v < zero else v) - v * y[k]) + vector_math.log1p_unit(e)
+            _copy_if_wanted(p, a, first, count * width)
+            _copy_if_wanted(gradient, dz, first, count * width)
             add_row_sums(terms, total, count, width)
-            if not is_null(a):
-                for k in range(count * width):
-                    a[first + k] = p[k]
-            if not is_null(dz):
-                _spread_weights(weight, like(p[0], s[0]), factor, i, count, width)
-                for k in range(count * width):
-                    dz[first + k] = factor[k] * (p[k] - y[k])
         if not is_null(loss):
             _weighted_means(total, weight, loss, i, count, columns)
 
@@ -208,21 +212,25 @@ def squared_error(t, n, s, thread, threads):
     weight, loss, da = t[2], t[3], t[4]
     columns = n[1]
     step = block_rows(columns)
-    terms, total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    gradient, terms = stack(t[0], BLOCK), stack(t[0], BLOCK)
+    total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK)
+    scale = like(terms[0], 2 * s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
+    _fill(factor, scale, min(BLOCK, (end - begin) * columns))
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _clear(total, count)
+        _fill(total, like(scale, 0), count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             first = i * columns + j
             a, y = offset(t[0], first), offset(t[1], first)
+            if not is_null(weight):
+                _spread_weights(offset(weight, i), scale, factor, count, width)
             for k in range(count * width):
-                terms[k] = (a[k] - y[k]) * (a[k] - y[k])
+                error = a[k] - y[k]
+                terms[k] = error * error
+                gradient[k] = factor[k] * error
+            _copy_if_wanted(gradient, da, first, count * width)
             add_row_sums(terms, total, count, width)
-            if not is_null(da):
-                _spread_weights(weight, like(terms[0], 2 * s[0]), factor, i, count, width)
-                for k in range(count * width):
-                    da[first + k] = factor[k] * (a[k] - y[k])
         if not is_null(loss):
             _weighted_means(total, weight, loss, i, count, columns)

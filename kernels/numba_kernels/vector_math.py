@@ -17,72 +17,99 @@ from numba.extending import intrinsic
 from fastnn.kernels.numba_kernels import vector_ir
 from fastnn.kernels.numba_kernels.memory import inlined, like
 
-# Constants come in pairs: float32's and float64's. Polynomials have their highest power first.
+# Constants come in pairs: float32's and float64's. Polynomials have their lowest power first.
 # (e^r − 1 − r) / r² on |r| ≤ log(2) / 2.
 _EXP = (
-    (0.0013816911, 0.008368727, 0.041668355, 0.16666521, 0.49999994),
+    (0.49999994, 0.16666521, 0.041668355, 0.008368727, 0.0013816911),
     (
-        2.499902986850977e-08,
-        2.763028271297853e-07,
-        2.7557589806030784e-06,
-        2.480149302025785e-05,
-        0.0001984126950255551,
-        0.001388888894368654,
-        0.008333333333496415,
-        0.04166666666653003,
-        0.1666666666666641,
         0.5000000000000011,
+        0.1666666666666641,
+        0.04166666666653003,
+        0.008333333333496415,
+        0.001388888894368654,
+        0.0001984126950255551,
+        2.480149302025785e-05,
+        2.7557589806030784e-06,
+        2.763028271297853e-07,
+        2.499902986850977e-08,
     ),
 )
 # (tanh(√z) / √z − 1) / z on 0 ≤ z ≤ 0.625².
 _TANH = (
-    (-0.005704597, 0.020638684, -0.053739574, 0.1333144, -0.3333328),
+    (-0.3333328, 0.1333144, -0.053739574, 0.020638684, -0.005704597),
     (
-        -1.6072576571524873e-05,
-        7.714439489950342e-05,
-        -0.00022856425273040537,
-        0.0005863165723464976,
-        -0.0014549588927089078,
-        0.0035919891780980943,
-        -0.008863221003431116,
-        0.021869487576189135,
-        -0.053968253931274364,
-        0.13333333333262115,
         -0.33333333333332854,
+        0.13333333333262115,
+        -0.053968253931274364,
+        0.021869487576189135,
+        -0.008863221003431116,
+        0.0035919891780980943,
+        -0.0014549588927089078,
+        0.0005863165723464976,
+        -0.00022856425273040537,
+        7.714439489950342e-05,
+        -1.6072576571524873e-05,
     ),
 )
 # (log(1 + f) − f + f² / 2) / f³ on √½ − 1 ≤ f ≤ √2 − 1.
 _LOG = (
+    (0.3333333, -0.25000826, 0.20001233, -0.16623244, 0.14201553, -0.13161123, 0.12763433, -0.07634247),
     (
-        -0.07634247,
-        0.12763433,
-        -0.13161123,
-        0.14201553,
-        -0.16623244,
-        0.20001233,
-        -0.25000826,
-        0.3333333,
+        0.3333333333333314,
+        -0.24999999999987868,
+        0.20000000000067167,
+        -0.16666666669850724,
+        0.14285714280052342,
+        -0.12499999689328346,
+        0.11111111147649218,
+        -0.1000001529544012,
+        0.09090924014377903,
+        -0.0833291149424864,
+        0.0769152630885732,
+        -0.07149464957300591,
+        0.06684651910699574,
+        -0.06196529342946097,
+        0.05667846105065037,
+        -0.05677934734063875,
+        0.06505249142627402,
+        -0.059831083203700515,
+        0.026149758671290886,
+    ),
+)
+# (log(1 + t) − t) / t² on 0 ≤ t ≤ 1.
+_LOG1P = (
+    (
+        -0.4999993,
+        0.3333051,
+        -0.24958564,
+        0.19695279,
+        -0.1535505,
+        0.106799796,
+        -0.057658885,
+        0.020201689,
+        -0.0033178425,
     ),
     (
-        0.026149758671290886,
-        -0.059831083203700515,
-        0.06505249142627402,
-        -0.05677934734063875,
-        0.05667846105065037,
-        -0.06196529342946097,
-        0.06684651910699574,
-        -0.07149464957300591,
-        0.0769152630885732,
-        -0.0833291149424864,
-        0.09090924014377903,
-        -0.1000001529544012,
-        0.11111111147649218,
-        -0.12499999689328346,
-        0.14285714280052342,
-        -0.16666666669850724,
-        0.20000000000067167,
-        -0.24999999999987868,
-        0.3333333333333314,
+        -0.4999999999999946,
+        0.33333333333235055,
+        -0.2499999999367722,
+        0.19999999791337966,
+        -0.1666666249866788,
+        0.14285658897974837,
+        -0.12499479610554468,
+        0.1110750594192793,
+        -0.09981014540157326,
+        0.09013152007804351,
+        -0.08081206623246832,
+        0.07035531660684159,
+        -0.05750184653080414,
+        0.04229990414563202,
+        -0.026743754850604966,
+        0.01383843277432095,
+        -0.005543022895967073,
+        0.0015957090006583172,
+        -0.0002917539295640739,
+        2.532917966317567e-05,
     ),
 )
 # log 2 in two parts: the first has so few bits that its product with an exponent is exact.
@@ -90,11 +117,13 @@ _LOG2_HIGH = (0.693145751953125, 0.693147180559663)
 _LOG2_LOW = (1.4286068e-06, 2.8235290563031577e-13)
 # Adding 1.5 · 2^(bits of the fraction) rounds to an integer, that stands in the sum's lowest bits.
 _ROUNDER = (1.5 * 2**23, 1.5 * 2**52)
-# Arguments beyond which e^x is 0 or infinity.
+# Below, e^x rounds to 0.
 _EXP_MIN = (-105.0, -750.0)
-_EXP_MAX = (89.0, 710.0)
 _SMALLEST_NORMAL = (2.0**-126, 2.0**-1022)
 _FRACTION_BITS = {types.float32: 23, types.float64: 52}
+_BIAS = {types.float32: 127, types.float64: 1023}
+# 2^n is lifted by so much that it is a normal number for every e^x that is not 0.
+_LIFT = {types.float32: 64, types.float64: 512}
 
 
 def _integer(value: ir.Value) -> ir.IntType:
@@ -117,7 +146,9 @@ def constant(typingctx, x, choices):
 
 @intrinsic
 def polynomial(typingctx, x, choices):
-    """The polynomial of float32's or float64's coefficients in `choices`, by Horner's rule."""
+    """The polynomial of float32's or float64's coefficients in `choices`: Horner's rule for the even and for the
+    odd powers, two chains that run beside each other.
+    """
 
     def codegen(context, builder, signature, args):
         index = 0 if signature.return_type == types.float32 else 1
@@ -126,10 +157,15 @@ def polynomial(typingctx, x, choices):
             context.cast(builder, value, types.float64, signature.return_type)
             for value in cgutils.unpack_tuple(builder, row)
         ]
-        result = coefficients[0]
-        for coefficient in coefficients[1:]:
-            result = vector_ir.multiply_add(builder, result, args[0], coefficient)
-        return result
+        square = builder.fmul(args[0], args[0])
+        sums = []
+        for powers in (coefficients[0::2], coefficients[1::2]):
+            total = powers.pop()
+            while powers:
+                total = vector_ir.multiply_add(builder, total, square, powers.pop())
+            sums.append(total)
+        even, odd = sums
+        return vector_ir.multiply_add(builder, args[0], odd, even)
 
     return x(x, choices), codegen
 
@@ -146,21 +182,16 @@ def multiply_add(typingctx, a, b, c):
 
 @intrinsic
 def scale(typingctx, y, shifted):
-    """y · 2^n, where `shifted` is n + _ROUNDER; in two steps, for 2^n itself may overflow or be subnormal."""
+    """y · 2^n, where `shifted` is n + _ROUNDER: as y · 2^(n + lift) · 2^−lift, for the result may be subnormal."""
 
     def codegen(context, builder, signature, args):
         y, shifted = args
-        integer = _integer(y)
-        fraction_bits = _FRACTION_BITS[signature.return_type]
-        exponent_mask = 2 ** (integer.width - 1 - fraction_bits) - 1
-        rounder = context.get_constant(signature.return_type, _ROUNDER[integer.width == 64])
+        real, integer = signature.return_type, _integer(y)
+        rounder = context.get_constant(real, _ROUNDER[integer.width == 64])
         n = builder.sub(builder.bitcast(shifted, integer), builder.bitcast(rounder, integer))
-        half = builder.ashr(n, integer(1))
-        for exponent in (half, builder.sub(n, half)):
-            biased = builder.add(exponent, integer(exponent_mask >> 1))
-            power = builder.bitcast(builder.shl(biased, integer(fraction_bits)), y.type)
-            y = builder.fmul(y, power)
-        return y
+        biased = builder.add(n, integer(_BIAS[real] + _LIFT[real]))
+        power = builder.bitcast(builder.shl(biased, integer(_FRACTION_BITS[real])), y.type)
+        return builder.fmul(builder.fmul(y, power), context.get_constant(real, 2.0 ** -_LIFT[real]))
 
     return y(y, y), codegen
 
@@ -184,10 +215,9 @@ def split_exponent(typingctx, x):
 
 @inlined
 def exp(x):
-    """e^x = 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2."""
-    low, high = constant(x, _EXP_MIN), constant(x, _EXP_MAX)
+    """e^x for x ≤ 0, which is all that is needed: 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2."""
+    low = constant(x, _EXP_MIN)
     x = low if x < low else x
-    x = high if x > high else x
     shifted = multiply_add(x, like(x, math.log2(math.e)), constant(x, _ROUNDER))
     n = shifted - constant(x, _ROUNDER)
     r = multiply_add(-n, constant(x, _LOG2_HIGH), x)
@@ -216,28 +246,22 @@ def tanh(x):
 
 
 @inlined
-def _log_near_one(f):
-    """log(1 + f) for √½ − 1 ≤ f ≤ √2 − 1."""
-    square = f * f
-    return multiply_add(f * square, polynomial(f, _LOG), multiply_add(like(f, -0.5), square, f))
-
-
-@inlined
 def log1p_unit(t):
-    """log(1 + t) for 0 ≤ t ≤ 1, exact near 0 too; as log(2) + log((1 + t) / 2) for large t."""
-    is_large = t > like(t, math.sqrt(2) - 1)
-    near = _log_near_one(like(t, 0.5) * (t - like(t, 1)) if is_large else t)
-    return near + (like(t, math.log(2)) if is_large else like(t, 0))
+    """log(1 + t) for 0 ≤ t ≤ 1."""
+    return multiply_add(t * t, polynomial(t, _LOG1P), t)
 
 
 @inlined
 def log(x):
-    """The natural logarithm of x = m 2^n: −∞ of 0, NaN of what is negative."""
+    """The natural logarithm of x = (1 + f) 2^n, √½ ≤ 1 + f < √2: −∞ of 0, NaN of what is negative."""
     zero, infinity = like(x, 0), like(x, math.inf)
     is_subnormal = x < constant(x, _SMALLEST_NORMAL)
     m, n = split_exponent(x * like(x, 2.0**54) if is_subnormal else x)
     n = n - like(x, 54) if is_subnormal else n
-    y = multiply_add(n, constant(x, _LOG2_LOW), _log_near_one(m - like(x, 1)))
+    f = m - like(x, 1)
+    square = f * f
+    y = multiply_add(f * square, polynomial(f, _LOG), multiply_add(like(f, -0.5), square, f))
+    y = multiply_add(n, constant(x, _LOG2_LOW), y)
     y = multiply_add(n, constant(x, _LOG2_HIGH), y)
     y = y if x > zero else (-infinity if x == zero else like(x, math.nan))
     return x if x == infinity else y
