@@ -29,7 +29,7 @@ lint: $(STAMPS)/lint  ## run ruff and mypy
 build: | $(STAMPS)  ## compile the kernels
 	$(BIN)/pip install --quiet --editable .
 
-bench: $(STAMPS)/bench  ## time fastnn against NumPy and others (some: make bench ARGS="matmul")
+bench: $(STAMPS)/bench  ## time fastnn against NumPy and others (make bench ARGS=--quick: in minutes)
 	$(BIN)/python -m bench $(ARGS)
 
 clean:  ## remove all that make has made

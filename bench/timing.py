@@ -83,15 +83,32 @@ def _run(task: Task, repeats: int) -> tuple[int, Any]:
     return time.perf_counter_ns() - start, outcome
 
 
-def _calibrate(task: Task, seconds: float) -> tuple[int, float]:
-    """How many calls a sample takes, and about how many seconds that will be."""
+@dataclass(frozen=True)
+class _Plan:
+    """A turn: so many samples of so many calls, each sample about `seconds` long. `warm_up` is the share of a
+    sample that goes before. A sample of a second or more is warm and says enough by itself."""
+
+    repeats: int
+    seconds: float
+
+    @property
+    def samples(self) -> int:
+        return 1 if self.seconds > 1 else SAMPLES
+
+    @property
+    def warm_up(self) -> float:
+        return 0 if self.seconds > 1 else 0.25
+
+
+def _plan(task: Task, seconds: float) -> _Plan:
+    """As many calls a sample as take that many seconds; one, if a call takes longer."""
     task.begin()
     repeats = 1
     while True:
         elapsed = _run(task, repeats)[0] * 1e-9
         if elapsed >= seconds / 2:
             repeats = max(1, round(repeats * seconds / elapsed))
-            return repeats, elapsed * max(1.0, seconds / elapsed)
+            return _Plan(repeats, max(seconds, elapsed))
         repeats = max(2 * repeats, round(repeats * 0.5 * seconds / max(elapsed, 1e-9)))
 
 
@@ -117,44 +134,49 @@ def measure(
     Returns:
         The measurements, and the reasons of the peers that failed under way.
     """
-    plans: dict[str, tuple[int, float]] = {}
+    plans: dict[str, _Plan] = {}
     failures: dict[str, str] = {}
     for name, task in tasks.items():
         time.sleep(settle_seconds)
-        plans[name] = _calibrate(task, effort.sample_seconds)
-    longest = sum(seconds for _, seconds in plans.values()) * (SAMPLES + 1)
+        try:
+            plans[name] = _plan(task, effort.sample_seconds)
+        except Exception as error:
+            failures[name] = _failure(error)
+    longest = sum(plan.seconds * (plan.samples + plan.warm_up) for plan in plans.values())
     rounds = int(np.clip(effort.budget / max(longest, 1e-9), effort.fewest_rounds, effort.rounds))
-    # A sample of a second or more says enough by itself.
-    samples = {name: 1 if seconds > 1 else SAMPLES for name, (_, seconds) in plans.items()}
-    measurements = {name: Measurement([], []) for name in tasks}
-    names = list(tasks)
+    measurements = {name: Measurement([], []) for name in plans}
+    names = list(plans)
     for number in range(rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
+        first = number % len(names)  # no peer always follows the same one
+        for name in names[first:] + names[:first]:
             if name in failures:
                 continue
-            task, (repeats, seconds) = tasks[name], plans[name]
             time.sleep(settle_seconds)
-            gc.collect()
-            gc.disable()
             try:
-                task.begin()
-                if seconds < 1:
-                    _run(task, max(1, repeats // 4))
-                turn = [_run(task, repeats) for _ in range(samples[name])]
-                if with_latencies:
-                    measurements[name].latencies.append(_latencies(task))
-                verify.check_timed(task, turn[-1][1])
+                samples, latencies = _turn(tasks[name], plans[name], with_latencies)
             except Exception as error:
-                failures[name] = f"{FAILED} while timed: {type(error).__name__}: {error}"
+                failures[name] = _failure(error)
                 continue
-            finally:
-                gc.enable()
-            per_unit = [elapsed / (repeats * task.steps) for elapsed, _ in turn]
-            measurements[name].samples.append(per_unit)
+            measurements[name].samples.append(samples)
+            measurements[name].latencies += latencies
     return {name: m for name, m in measurements.items() if name not in failures}, failures
 
 
-def clock_nanoseconds() -> float:
-    """What a reading of the clock costs."""
-    clock = time.perf_counter_ns
-    return float(np.median(np.diff([clock() for _ in range(10_000)])))
+def _turn(task: Task, plan: _Plan, with_latencies: bool) -> tuple[list[float], list[tuple[float, float]]]:
+    """A turn's samples and latencies. The garbage collector waits, as timeit lets it."""
+    gc.collect()
+    gc.disable()
+    try:
+        task.begin()
+        if plan.warm_up:
+            _run(task, max(1, round(plan.repeats * plan.warm_up)))
+        turn = [_run(task, plan.repeats) for _ in range(plan.samples)]
+        latencies = [_latencies(task)] if with_latencies else []
+    finally:
+        gc.enable()
+    verify.check_timed(task, turn[-1][1])
+    return [elapsed / (plan.repeats * task.steps) for elapsed, _ in turn], latencies
+
+
+def _failure(error: Exception) -> str:
+    return f"{FAILED} while timed: {type(error).__name__}: {error}"

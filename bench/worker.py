@@ -80,24 +80,35 @@ def _load(names: Iterable[str], threads: int) -> tuple[dict[str, Peer], dict[str
 def run(case: Case, loaded: dict[str, Peer], threads: int, effort: timing.Effort) -> dict[str, Any]:
     """Verify, then time, one case; the record of it."""
     problem = case.problem
-    entries: dict[str, dict[str, Any]] = {name: {} for name in loaded}
+    asked, left_out = _asked(problem, loaded, quick=effort is timing.QUICK)
     if isinstance(problem, Import | FirstStep | InstalledSize):
-        measurements, reasons = startup.measure(problem, loaded, effort)
+        entries: dict[str, dict[str, Any]] = {name: {} for name in asked}
+        measurements, reasons = startup.measure(problem, asked, effort)
     else:
-        tasks, entries, reasons = _verified_tasks(problem, loaded, threads)
+        tasks, entries, reasons = _verified_tasks(problem, asked, threads)
         settle = _SPINNING_SECONDS if threads > 1 else 0.001
-        with_latencies = getattr(problem, "wants_latency", False)
-        measurements, failures = timing.measure(tasks, effort, settle, with_latencies)
+        measurements, failures = timing.measure(tasks, effort, settle, problem.wants_latency)
         reasons |= failures
-        for peer in loaded.values():
+        for peer in asked.values():
             peer.forget()
     for name, measurement in measurements.items():
         entries[name]["samples"] = measurement.samples
         if measurement.latencies:
             entries[name]["latencies"] = measurement.latencies
-    for name, reason in reasons.items():
-        entries[name] = {"reason": reason}
-    return facts(case, threads) | {"peers": entries}
+    entries |= {name: {"reason": reason} for name, reason in (reasons | left_out).items()}
+    return facts(case, threads) | {"peers": {name: entries[name] for name in loaded}}
+
+
+def _asked(problem: Problem, loaded: dict[str, Peer], quick: bool) -> tuple[dict[str, Peer], dict[str, str]]:
+    """The peers to try, and why a quick run leaves others out."""
+    left_out = {
+        name: "takes long to compile: left to the full run"
+        for name, peer in loaded.items()
+        if quick
+        and peer.quick_kinds is not None
+        and problem.kind not in peer.quick_kinds | peer.cannot.keys()
+    }
+    return {name: peer for name, peer in loaded.items() if name not in left_out}, left_out
 
 
 def _verified_tasks(

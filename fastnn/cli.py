@@ -45,4 +45,6 @@ def _demo(output: Path, seed: int) -> int:
     except ImportError as error:
         print(f"fastnn demo needs {error.name}: install fastnn with its extra `demo`, pip install '.[demo]'")
         return 1
+    # One thread here and in PyTorch: networks as small as these mostly make several wait for each other.
+    fastnn.set_num_threads(1)
     return 0 if run(output, seed) else 1

@@ -74,6 +74,10 @@ def feature_maps(
 
     `x` is one image, (channels, height, width) as the network's `input_shape`, or a batch of one.
     """
+    if len(net.input_shape) != 3:
+        raise ValueError(
+            f"net must take images, (channels, height, width), got input_shape {net.input_shape}"
+        )
     image = np.asarray(x)
     if image.shape not in (net.input_shape, (1, *net.input_shape)):
         raise ValueError(f"x must be one image of shape {net.input_shape}, got shape {image.shape}")
@@ -110,8 +114,9 @@ def _heat_map(axis: Axes, values: NDArray, aspect: Literal["equal", "auto"] = "e
 
     The limit is the 99.5th percentile of the magnitudes: a few large values would pale all others.
     """
-    magnitudes = np.abs(values)
-    limit = np.nanquantile(magnitudes, 0.995) or np.nanmax(magnitudes) or 1.0
+    magnitudes = np.abs(values[np.isfinite(values)])
+    limit = (np.quantile(magnitudes, 0.995) or magnitudes.max()) if magnitudes.size else 0.0
+    limit = limit or 1.0  # no scale where all is zero
     image = axis.imshow(values, cmap=_COLOURS, vmin=-limit, vmax=limit, aspect=aspect)
     axis.set_facecolor("0.3")
     axis.figure.colorbar(image, cax=axis.inset_axes((1.03, 0, 0.04, 1)), extend="both")

@@ -113,7 +113,7 @@ def test_ctrl_c_ends_the_training(backend, rows):
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "2"},
     )

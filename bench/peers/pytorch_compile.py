@@ -23,6 +23,8 @@ class PyTorchCompile(PyTorchEager):
         ),
     }
 
+    quick_kinds = frozenset({"training"})  # each case compiles for many seconds
+
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return torch.compile(function, dynamic=False)
 

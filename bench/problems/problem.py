@@ -38,6 +38,11 @@ class Problem:
         return COPIES * (self.bytes_read + self.bytes_written)
 
     @property
+    def wants_latency(self) -> bool:
+        """Whether calls are clocked one by one too, for p50 and p99."""
+        return False
+
+    @property
     def dtype(self) -> str:
         return "float32"
 

@@ -42,8 +42,10 @@ def run(output: Path, seed: int = 0) -> bool:
         results.append(_train(case, data, seed))
     print()
     print(_table(results))
+    threads = get_num_threads()
+    print(f"Seconds are those of the training loop alone, on {threads} thread{'s' if threads > 1 else ''}.")
     if not find_spec("torch"):
-        notes.append("PyTorch is not installed: no comparison.")
+        notes.append("PyTorch isn't installed in this environment: no comparison.")
     for note in notes:
         print(note)
     print(f"Pictures in {output}/: {', '.join(path.name for path in _draw(results, output))}")
@@ -70,7 +72,7 @@ def _train(case: Case, data: Dataset, seed: int) -> Result:
         print("the same in PyTorch", flush=True)
         from fastnn.demo.pytorch import train_in_pytorch
 
-        pytorch = train_in_pytorch(case, data, untrained, get_num_threads())
+        pytorch = train_in_pytorch(case, data, untrained)
     return Result(case, data, untrained, net, history, sum(history.seconds), accuracy, pytorch)
 
 

@@ -7,6 +7,7 @@ from time import perf_counter
 import torch
 from torch import nn
 
+from fastnn.backend import get_num_threads
 from fastnn.datasets import Dataset
 from fastnn.demo.cases import Case
 from fastnn.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU
@@ -14,9 +15,9 @@ from fastnn.network import Network
 from fastnn.optimizers import SGD, Adam, AdamW, Optimizer
 
 
-def train_in_pytorch(case: Case, data: Dataset, untrained: Network, threads: int) -> tuple[float, float]:
+def train_in_pytorch(case: Case, data: Dataset, untrained: Network) -> tuple[float, float]:
     """Train from the weights of `untrained`, plainly and eagerly: the seconds it took, and the accuracy."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(get_num_threads())
     binary = len(data.classes) == 2
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     if binary:

@@ -22,6 +22,7 @@ from fastnn.kernels.numba_kernels.memory import (
     share,
     stack,
 )
+from fastnn.kernels.numba_kernels.packing import copy_part
 from fastnn.kernels.numba_kernels.registry import kernel
 from fastnn.kernels.numba_kernels.tile import tile_columns
 
@@ -46,20 +47,46 @@ def _ceil_divide(a, b):
     return -(-a // b)
 
 
+@inlined
+def _next(o, e, u, v):
+    """The tap after (e, u, v): first the window's columns, then its rows, then the planes."""
+    v += 1
+    if v == o.size_s:
+        v = 0
+        u += 1
+    if u == o.size_r:
+        u = 0
+        e += 1
+    return e, u, v
+
+
+@inlined
+def _tap(o, index):
+    """The plane e and the window element (u, v) of a tap."""
+    e, window_element = index // (o.size_r * o.size_s), index % (o.size_r * o.size_s)
+    return e, window_element // o.size_s, window_element % o.size_s
+
+
+@inlined
+def _take(x, size, first, to, count):
+    """to[j] = x[first + j] for j < count ≤ tile_columns, 0 where that lies outside x (size,)."""
+    copy_part(offset(x, first), max(-first, 0), min(size - first, count), to, count)
+
+
 @helper
-def _take(x, size, first, stride, to, to_stride, count):
+def _take_strided(x, size, first, stride, to, to_stride, count):
     """to[j] = x[first + j stride] for j < count, 0 where that lies outside x (size,); strides in elements."""
     zero = like(to[0], 0)
-    begin = min(max(_ceil_divide(-first, stride), 0), count)
-    end = max(min(_ceil_divide(size - first, stride), count), begin)
+    if stride == 1:
+        begin, end = max(-first, 0), size - first
+    else:
+        begin, end = max(_ceil_divide(-first, stride), 0), _ceil_divide(size - first, stride)
+    begin = min(begin, count)
+    end = max(min(end, count), begin)
     for j in range(begin):
         to[j * to_stride] = zero
-    if stride == 1 and to_stride == 1:
-        for j in range(begin, end):
-            to[j] = x[first + j]
-    else:
-        for j in range(begin, end):
-            to[j * to_stride] = x[first + j * stride]
+    for j in range(begin, end):
+        to[j * to_stride] = x[first + j * stride]
     for j in range(end, count):
         to[j * to_stride] = zero
 
@@ -77,34 +104,36 @@ def _take_spread(x, size, first, stride, to, count):
 
 
 @helper
-def _take_window(o, plane, u, v, pixel, to, to_stride, count):
-    """to[j] = what window element (u, v) meets at output `pixel` + j, of a plane (h, w), for j < count."""
-    p, q = pixel // o.out_w, pixel % o.out_w
+def _take_window(o, plane, u, v, p, q, to, to_stride, count):
+    """to[j] = what window element (u, v) meets at the output (p, q) + j, of a plane (h, w), for j < count."""
     j = 0
     while j < count:
         width = min(o.out_w - q, count - j)
         row = p * o.stride_h - o.pad_top + u * o.dilation_h
         size = o.w if 0 <= row < o.h else 0
         first = q * o.stride_w - o.pad_left + v * o.dilation_w
-        _take(offset(plane, row * o.w), size, first, o.stride_w, offset(to, j * to_stride), to_stride, width)
+        x, target = offset(plane, row * o.w), offset(to, j * to_stride)
+        if o.stride_w == 1 and to_stride == 1:
+            _take(x, size, first, target, width)
+        else:
+            _take_strided(x, size, first, o.stride_w, target, to_stride, width)
         j += width
         p, q = p + 1, 0
 
 
 @helper
-def _take_window_backward(o, plane, u, v, pixel, to, count):
-    """to[j] = the output that meets input `pixel` + j by (u, v), of a plane (out_h, out_w), or 0."""
-    i, column = pixel // o.w, pixel % o.w
+def _take_window_backward(o, plane, u, v, i, column, to, count):
+    """to[j] = the output that meets the input (i, column) + j by (u, v), of a plane (out_h, out_w), or 0."""
     j = 0
     while j < count:
         width = min(o.w - column, count - j)
         row = i + o.pad_top - u * o.dilation_h
-        p = row // o.stride_h
+        p = row if o.stride_h == 1 else row // o.stride_h
         size = o.out_w if p * o.stride_h == row and 0 <= p < o.out_h else 0
         first = column + o.pad_left - v * o.dilation_w
         outputs = offset(plane, p * o.out_w)
         if o.stride_w == 1:
-            _take(outputs, size, first, 1, offset(to, j), 1, width)
+            _take(outputs, size, first, offset(to, j), width)
         else:
             _take_spread(outputs, size, first, o.stride_w, offset(to, j), width)
         j += width
@@ -113,8 +142,7 @@ def _take_window_backward(o, plane, u, v, pixel, to, count):
 
 @kernel
 def conv2d(t, n, s, thread, threads):
-    """y = relu?(bias + x * weight): c (filters, pixels) = a (filters, taps) b (taps, pixels) of an image and
-    group.
+    """y = relu?(bias + x * weight): c (filters, pixels) = a (filters, taps) b (taps, pixels), image by image.
 
     The threads divide the panels of pixels of all images and groups.
     """
@@ -122,13 +150,14 @@ def conv2d(t, n, s, thread, threads):
     bias, y = t[2], t[3]
     width = tile_columns(t[0])
     panel = stack(t[0], PANEL_SIZE)
-    window, pixels = o.size_r * o.size_s, o.out_h * o.out_w
-    taps, panels = o.channels * window, (pixels + width - 1) // width
+    pixels, taps = o.out_h * o.out_w, o.channels * o.size_r * o.size_s
+    panels = (pixels + width - 1) // width
     begin, end = share(o.images * o.groups * panels, 1, thread, threads)
     for unit in range(begin, end):
         image_group = unit // panels
         first_filter = image_group % o.groups * o.filters
         pixel = unit % panels * width
+        p, q = pixel // o.out_w, pixel % o.out_w
         columns = min(width, pixels - pixel)
         x = offset(t[0], image_group * o.channels * o.h * o.w)
         c = offset(y, image_group * o.filters * pixels + pixel), pixels
@@ -138,10 +167,10 @@ def conv2d(t, n, s, thread, threads):
                 c[0][f * pixels + j] = value
         for tap in range(0, taps, PANEL_K):
             depth = min(PANEL_K, taps - tap)
+            e, u, v = _tap(o, tap)
             for k in range(depth):
-                e, uv = (tap + k) // window, (tap + k) % window
-                u, v = uv // o.size_s, uv % o.size_s
-                _take_window(o, offset(x, e * o.h * o.w), u, v, pixel, offset(panel, k * width), 1, columns)
+                _take_window(o, offset(x, e * o.h * o.w), u, v, p, q, offset(panel, k * width), 1, columns)
+                e, u, v = _next(o, e, u, v)
             a = offset(t[1], first_filter * taps + tap), taps, 1
             is_last = tap + depth == taps
             multiply_rows(o.filters, columns, depth, a, (panel, width), c, c, (null(y), 0), relu and is_last)
@@ -182,16 +211,17 @@ def conv2d_backward_input(t, n, s, thread, threads):
     for unit in range(begin, end):
         image_group = unit // panels
         g, pixel = image_group % o.groups, unit % panels * width
+        i, column = pixel // o.w, pixel % o.w
         columns = min(width, pixels - pixel)
         dy = offset(t[0], image_group * o.filters * o.out_h * o.out_w)
         c = offset(dx, image_group * o.channels * pixels + pixel), pixels
         for tap in range(0, taps, PANEL_K):
             depth = min(PANEL_K, taps - tap)
+            f, u, v = _tap(o, tap)
             for k in range(depth):
-                f, uv = (tap + k) // window, (tap + k) % window
-                u, v = uv // o.size_s, uv % o.size_s
                 plane = offset(dy, f * o.out_h * o.out_w)
-                _take_window_backward(o, plane, u, v, pixel, offset(panel, k * width), columns)
+                _take_window_backward(o, plane, u, v, i, column, offset(panel, k * width), columns)
+                f, u, v = _next(o, f, u, v)
             a = offset(transposed, g * o.channels * taps + tap), taps, 1
             start = c if tap > 0 else none
             multiply_rows(o.channels, columns, depth, a, (panel, width), c, start, none, False)
@@ -224,10 +254,11 @@ def conv2d_backward_weight(t, n, s, thread, threads):
             x = offset(t[0], image_group * o.channels * o.h * o.w)
             for pixel in range(0, pixels, PANEL_K):
                 depth = min(PANEL_K, pixels - pixel)
+                p, q = pixel // o.out_w, pixel % o.out_w
+                e, u, v = _tap(o, tap)
                 for k in range(columns):
-                    e, uv = (tap + k) // window, (tap + k) % window
-                    u, v = uv // o.size_s, uv % o.size_s
-                    _take_window(o, offset(x, e * o.h * o.w), u, v, pixel, offset(panel, k), width, depth)
+                    _take_window(o, offset(x, e * o.h * o.w), u, v, p, q, offset(panel, k), width, depth)
+                    e, u, v = _next(o, e, u, v)
                 a = offset(dy, image_group * o.filters * pixels + pixel), pixels, 1
                 multiply_rows(o.filters, columns, depth, a, (panel, width), c, c, (null(dy), 0), False)
     if is_null(dbias):

@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels.memory import helper, offset
 from fastnn.kernels.numba_kernels.tile import tile_columns, vector_lanes
-from fastnn.kernels.numba_kernels.vector_ir import INT32, INT64, lanes_of, load, store
+from fastnn.kernels.numba_kernels.vector_ir import INT32, INT64, first_lanes, lanes_of, load, store
 
 
 @intrinsic
@@ -43,6 +43,27 @@ def _transpose(typingctx, source, source_row, target, target_row):
         return context.get_dummy_value()
 
     return types.void(source, types.int64, target, types.int64), codegen
+
+
+@intrinsic
+def copy_part(typingctx, x, begin, end, target, count):
+    """target[j] = x[j] for begin ≤ j < end, else 0, for j < count ≤ tile_columns; touches no other memory."""
+
+    def codegen(context, builder, signature, args):
+        source, begin, end, target, count = args
+        real = context.get_data_type(signature.args[0].dtype)
+        lanes = lanes_of(real)
+        vector = ir.VectorType(real, lanes)
+        for first in (INT64(0), INT64(lanes)):
+            before, inside, present = (
+                first_lanes(builder, builder.sub(bound, first), lanes) for bound in (begin, end, count)
+            )
+            mask = builder.and_(inside, builder.not_(before))
+            part = load(builder, builder.gep(source, [first]), vector, mask)
+            store(builder, part, builder.gep(target, [first]), present)
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64, types.int64, target, types.int64), codegen
 
 
 @helper

@@ -56,9 +56,13 @@ def _compile(body: Function, real: types.Type) -> CFunc:
         operands, types.CPointer(types.int64), types.CPointer(types.float64), types.int64, types.int64
     )
     function = CFunc(body, (signature.args, signature.return_type), locals={}, options=_OPTIONS)
-    function.enable_caching()
-    # Numba's stamp of a cached kernel covers the file that the kernel is in; a kernel also is what it calls.
-    function._cache._cache_file._source_stamp = _sources_digest()
+    try:
+        function.enable_caching()
+    except RuntimeError:  # there is no folder to write to: the kernel is compiled in every process
+        pass
+    else:
+        # Numba's stamp covers the file that the kernel is in; a kernel also is what it calls.
+        function._cache._cache_file._source_stamp = _sources_digest()
     function.compile()
     return function
 

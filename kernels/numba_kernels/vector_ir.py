@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, config
 
-_FEATURES = llvm.get_host_cpu_features()
+# What Numba compiles for: this processor, unless the environment's NUMBA_CPU_FEATURES says otherwise.
+_FEATURES = (config.CPU_FEATURES or llvm.get_host_cpu_features().flatten()).split(",")
 # The width of a register.
-VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
+VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES else 16
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 
 

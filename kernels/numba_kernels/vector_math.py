@@ -146,8 +146,9 @@ def constant(typingctx, x, choices):
 
 @intrinsic
 def polynomial(typingctx, x, choices):
-    """The polynomial of float32's or float64's coefficients in `choices`: Horner's rule for the even and for the
-    odd powers, two chains that run beside each other.
+    """The polynomial of float32's or float64's coefficients in `choices`.
+
+    Horner's rule for the even and for the odd powers: two chains that run beside each other.
     """
 
     def codegen(context, builder, signature, args):
@@ -182,7 +183,7 @@ def multiply_add(typingctx, a, b, c):
 
 @intrinsic
 def scale(typingctx, y, shifted):
-    """y · 2^n, where `shifted` is n + _ROUNDER: as y · 2^(n + lift) · 2^−lift, for the result may be subnormal."""
+    """y · 2^n, where `shifted` is n + _ROUNDER; as y · 2^(n + lift) · 2^−lift: it may be subnormal."""
 
     def codegen(context, builder, signature, args):
         y, shifted = args
