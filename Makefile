@@ -26,8 +26,7 @@ lint: $(STAMPS)/lint  ## run ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-build: | $(STAMPS)  ## compile the kernels
-	$(BIN)/pip install --quiet --editable .
+build: $(STAMPS)/fastnn  ## compile the kernels
 
 bench: $(STAMPS)/bench  ## time fastnn against NumPy and others (make bench ARGS=--quick: in minutes)
 	$(BIN)/python -m bench $(ARGS)
@@ -37,9 +36,13 @@ clean:  ## remove all that make has made
 	rm -f kernels/*.so
 	find fastnn kernels tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One stamp for each extra: fastnn is installed with it, its kernels compiled from the sources as they are.
-$(STAMPS)/%: $(SOURCES) | $(STAMPS)
-	$(BIN)/pip install --quiet --editable '.[$*]'
+$(STAMPS)/fastnn: $(SOURCES) | $(STAMPS)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+# One stamp for each extra. fastnn is there already, so that pip adds only what the extra needs.
+$(STAMPS)/%: $(STAMPS)/fastnn
+	$(BIN)/pip install --quiet 'fastnn[$*]'
 	@touch $@
 
 $(STAMPS):

@@ -47,7 +47,7 @@ def ulp_errors(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
     NaN is right where NaN is wanted, infinity where the exact value rounds to it; else they are wrong by ∞.
     """
     _, exponent = np.frexp(exact)
-    ulp = np.ldexp(1.0, np.maximum(exponent - 24, -149))
+    ulp = np.ldexp(1.0, np.where(exact == 0, -149, np.maximum(exponent - 24, -149)))
     errors = np.abs(got.astype(np.float64) - exact) / ulp
     wanted = exact.astype(np.float32)
     errors[~np.isfinite(errors)] = np.inf

@@ -39,8 +39,8 @@ COLUMNS = {
 }
 
 
-def table(results: Results) -> str:
-    """The README's table: 1 thread's figures, with what they were measured on above."""
+def table(results: Results, path: str) -> str:
+    """The README's table: 1 thread's figures, with what they were measured on above, and a link to `path`."""
     machine = results.json["machine"]
     rows = []
     for title, case in ROWS.items():
@@ -51,22 +51,25 @@ def table(results: Results) -> str:
         value = record.time(own)
         own_cell = "–" if value is None else f"**{amount(value, record.unit)}**"
         rows.append((title, own_cell, *(cell(record, peer) for peer in others)))
-    measured = f"{machine['processor']}, {cores(1)}, float32, {machine['date'][:10]}"
-    return f"{measured}:\n\n{markdown_table(('', *COLUMNS), rows)}"
+    measured = (
+        f"{machine['processor']}, {cores(1)}, float32, {machine['date'][:10]}; all figures: [{path}]({path})"
+    )
+    return f"{measured}\n\n{markdown_table(('', *COLUMNS), rows)}"
 
 
-def rewritten(text: str, results: Results) -> str:
-    """The README's text with the table of these results between its marks."""
+def rewritten(text: str, results: Results, path: str) -> str:
+    """The README's text with the table of these results, which are at `path`, between its marks."""
     if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
         raise ValueError(f"README must hold the marks {START} and {END}, once each and in this order")
     before, _, rest = text.partition(START)
     after = rest.partition(END)[2]
-    return f"{before}{START}\n{table(results)}\n{END}{after}"
+    return f"{before}{START}\n{table(results, path)}\n{END}{after}"
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench readme", description=__doc__)
     parser.add_argument("results", type=Path)
     options = parser.parse_args(arguments)
-    README.write_text(rewritten(README.read_text(), Results.load(options.results)))
+    path = options.results.resolve().relative_to(ROOT).as_posix()
+    README.write_text(rewritten(README.read_text(), Results.load(options.results), path))
     print(f"{README.name} shows the figures of {options.results}")

@@ -76,7 +76,7 @@ def markdown(results: Results) -> str:
             parts += [_latency_table(records, results.peers)]
     if growth := [*_growth(results), *_sweep_medians(results)]:
         parts += ["## How cost grows", "\n".join(f"- {line}" for line in growth)]
-    parts += ["## The first call", _first_calls(results)]
+    parts += _first_calls(results)
     parts += ["## What peers can't do", "\n".join(_reasons(results))]
     return "\n\n".join(parts) + "\n"
 
@@ -190,9 +190,8 @@ def _sweep_medians(results: Results) -> Iterator[str]:
             )
 
 
-def _first_calls(results: Results) -> str:
-    """The longest first call of each peer in each group: building, compiling where it compiles, and running.
-    None of it is in the times above."""
+def _first_calls(results: Results) -> Iterator[str]:
+    """The longest first call of each peer in each group."""
     rows = []
     for group, threads, records in results.groups():
         row = [f"{group}, {cores(threads)}"]
@@ -201,7 +200,10 @@ def _first_calls(results: Results) -> str:
             row.append(duration(1e9 * max(calls)) if calls else "–")
         if any(entry != "–" for entry in row[1:]):
             rows.append(row)
-    return markdown_table(("group", *results.peers), rows)
+    if rows:
+        yield "## The first call"
+        yield "The longest of each group: building, compiling where it compiles, running. No time above holds it."
+        yield markdown_table(("group", *results.peers), rows)
 
 
 def _reasons(results: Results) -> Iterator[str]:

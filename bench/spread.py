@@ -32,9 +32,9 @@ class Ratio:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the spread is larger than the difference from 1; both as logarithms, so that 2 and 1/2
+        """Whether the spread is no smaller than the difference from 1; both as logarithms, so that 2 and 1/2
         differ from 1 by as much."""
-        return bool(np.log(self.high / self.low) > abs(np.log(self.value)))
+        return bool(np.log(self.high / self.low) >= abs(np.log(self.value)))
 
     def __str__(self) -> str:
         if self.is_noise:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,10 @@ from bench.peers.peer import Peer
 from bench.problems.problem import Problem
 from bench.problems.startup import FirstStep, Import, InstalledSize
 from bench.results import FAILED
-from bench.task import Unsupported
 from bench.timing import Effort, Measurement
 
 _SOURCES = {".pyx", ".pxi", ".pxd", ".h", ".c"}  # which a wheel of fastnn doesn't carry
+_NAME = re.compile(r"[\w.-]+")  # with which a requirement begins
 _TIMED_IMPORT = """\
 import time
 {before}
@@ -33,16 +34,8 @@ def measure(
     problem: Problem, peers: dict[str, Peer], effort: Effort
 ) -> tuple[dict[str, Measurement], dict[str, str]]:
     """Every peer's start-up cost, the fresh processes of the peers taking turns; and why some give none."""
-    functions: dict[str, Callable[[], float]] = {}
-    reasons: dict[str, str] = {}
-    for name, peer in peers.items():
-        if problem.kind in peer.cannot:
-            reasons[name] = peer.cannot[problem.kind]
-            continue
-        try:
-            functions[name] = _function(problem, peer)
-        except Unsupported as reason:
-            reasons[name] = str(reason)
+    reasons = {name: peer.cannot[problem.kind] for name, peer in peers.items() if problem.kind in peer.cannot}
+    functions = {name: _function(problem, peer) for name, peer in peers.items() if name not in reasons}
     rounds = 1 if isinstance(problem, InstalledSize) else effort.fewest_rounds
     measurements = {name: Measurement([], []) for name in functions}
     for _ in range(rounds):
@@ -59,8 +52,6 @@ def _function(problem: Problem, peer: Peer) -> Callable[[], float]:
         packages = distributions(peer.distribution) | ({"fastnn"} if "fastnn" in peer.name else set())
         return lambda: float(sum(map(_size, packages)))
     if isinstance(problem, Import):
-        if problem.after_numpy and peer.name == "numpy":
-            raise Unsupported("NumPy itself")
         before = "import numpy" if problem.after_numpy else ""
         program = _TIMED_IMPORT.format(before=before, statement=peer.import_statement)
         return lambda: float(_python(["-c", program]))
@@ -90,8 +81,6 @@ def _python(arguments: list[str], **variables: str) -> str:
 
 def distributions(name: str) -> set[str]:
     """The distribution and all that it requires, optional extras apart, as far as they are installed."""
-    from packaging.requirements import Requirement
-
     found: set[str] = set()
     waiting = [name]
     while waiting:
@@ -99,13 +88,11 @@ def distributions(name: str) -> set[str]:
         if current in found:
             continue
         try:
-            requires = distribution(current).requires or []
+            requirements = distribution(current).requires or []
         except PackageNotFoundError:
             continue
         found.add(current)
-        for requirement in map(Requirement, requires):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(requirement.name)
+        waiting += [_NAME.match(r)[0] for r in requirements if "extra ==" not in r]  # type: ignore[index]
     return found
 
 

@@ -104,9 +104,7 @@ def _asked(problem: Problem, loaded: dict[str, Peer], quick: bool) -> tuple[dict
     left_out = {
         name: "takes long to compile: left to the full run"
         for name, peer in loaded.items()
-        if quick
-        and peer.quick_kinds is not None
-        and problem.kind not in peer.quick_kinds | peer.cannot.keys()
+        if quick and problem.kind in peer.slow_kinds
     }
     return {name: peer for name, peer in loaded.items() if name not in left_out}, left_out
 

@@ -1,76 +1,7 @@
 # Activations and their gradients. Elementwise kernels divide their elements between the threads, softmax its
 # rows.
-#
-# A literal 1 would be a double to C, and a loop of floats with it half as fast: hence `one`.
 
-from libc.math cimport INFINITY
-
-cdef extern from "vector_math.h" nogil:
-    float exp_f32(float x)
-    double exp_f64(double x)
-    float exp_minus_abs_f32(float x)
-    double exp_minus_abs_f64(double x)
-    float sigmoid_f32(float x)
-    double sigmoid_f64(double x)
-    float tanh_f32(float x)
-    double tanh_f64(double x)
-    float log_f32(float x)
-    double log_f64(double x)
-    float log1p_f32(float x)
-    double log1p_f64(double x)
-    float log1p_unit_f32(float t)
-    double log1p_unit_f64(double t)
-
-
-cdef inline real exp_of(real x) noexcept nogil:
-    """e^x for x ≤ 0."""
-    if real is float:
-        return exp_f32(x)
-    else:
-        return exp_f64(x)
-
-
-cdef inline real exp_minus_abs_of(real x) noexcept nogil:
-    if real is float:
-        return exp_minus_abs_f32(x)
-    else:
-        return exp_minus_abs_f64(x)
-
-
-cdef inline real sigmoid_of(real x) noexcept nogil:
-    if real is float:
-        return sigmoid_f32(x)
-    else:
-        return sigmoid_f64(x)
-
-
-cdef inline real tanh_of(real x) noexcept nogil:
-    if real is float:
-        return tanh_f32(x)
-    else:
-        return tanh_f64(x)
-
-
-cdef inline real log_of(real x) noexcept nogil:
-    if real is float:
-        return log_f32(x)
-    else:
-        return log_f64(x)
-
-
-cdef inline real log1p_of(real x) noexcept nogil:
-    if real is float:
-        return log1p_f32(x)
-    else:
-        return log1p_f64(x)
-
-
-cdef inline real log1p_unit_of(real t) noexcept nogil:
-    """log(1 + t) for 0 ≤ t ≤ 1, faster than log1p_of."""
-    if real is float:
-        return log1p_unit_f32(t)
-    else:
-        return log1p_unit_f64(t)
+include "vector_math.pxi"
 
 
 # --- elementwise: x, y, dx, dy (size,) ----------------------------------------------------------------
@@ -93,10 +24,12 @@ cdef void relu_backward(
     cdef const real* dy = t[0]
     cdef const real* y = t[1]
     cdef real* dx = t[2]
+    cdef real slope
     cdef int64_t i, begin, end
     share(n[0], 64, thread, threads, &begin, &end)
     for i in range(begin, end):
-        dx[i] = dy[i] if y[i] > 0 else 0
+        slope = dy[i]  # a load under a condition would keep the loop from becoming vectors
+        dx[i] = slope if y[i] > 0 else 0
 
 
 cdef void sigmoid(
@@ -152,8 +85,8 @@ cdef void tanh_backward(
 # --- rows: x, y, dx, dy (rows, columns) ---------------------------------------------------------------
 #
 # Most networks have few classes, so most rows are short. Rows are worked on in blocks, so that what is done
-# to every element is one long loop over the block; a row wider than a block is worked on in pieces. Either
-# way a block is a range of adjacent elements, and its copies on the stack stay in L1.
+# to every element is one long loop over the block. A row wider than a block is worked on in pieces. Either way
+# a block is a range of adjacent elements, whose copies on the stack stay in L1.
 
 cdef enum:
     BLOCK = 512  # elements
@@ -164,51 +97,16 @@ cdef inline int64_t block_rows(int64_t columns) noexcept nogil:
     return max(1, BLOCK // max(1, columns))
 
 
-cdef inline real row_max(const real* x, int64_t columns) noexcept nogil:
-    """The maximum of a row, −∞ if it is empty. A NaN may be passed over."""
-    cdef real lanes[16]
-    cdef real top = -INFINITY
-    cdef int64_t j, k, whole = columns - columns % 16
-    if whole:
-        for k in range(16):
-            lanes[k] = x[k]
-        for j in range(16, whole, 16):
-            for k in range(16):
-                lanes[k] = x[j + k] if x[j + k] > lanes[k] else lanes[k]
-        for k in range(16):
-            top = lanes[k] if lanes[k] > top else top
-    for j in range(whole, columns):
-        top = x[j] if x[j] > top else top
-    return top
-
-
-cdef inline real row_sum(const real* x, int64_t columns) noexcept nogil:
-    """Σ of a row. The order of the sum depends on `columns` alone: 16 partial sums, then the last elements."""
-    cdef real lanes[16]
-    cdef real total = 0
-    cdef int64_t j, k, whole = columns - columns % 16
-    if whole:
-        for k in range(16):
-            lanes[k] = x[k]
-        for j in range(16, whole, 16):
-            for k in range(16):
-                lanes[k] += x[j + k]
-        for k in range(16):
-            total += lanes[k]
-    for j in range(whole, columns):
-        total += x[j]
-    return total
-
-
-cdef inline void add_row_sums(const real* x, real* total, int64_t rows, int64_t width) noexcept nogil:
-    """total[i] += Σ_j x[i, j], of a block (rows, width)."""
+cdef inline void add_row_sums(
+    const real* x, real* total, int64_t rows, int64_t width, bint first
+) noexcept nogil:
+    """total[i] += Σ_j x[i, j], of a block (rows, width); total[i] = Σ_j x[i, j] if it is the rows' first."""
     cdef int64_t i
-    if width == 1:
+    if first:
         for i in range(rows):
-            total[i] += x[i]
-    else:
-        for i in range(rows):
-            total[i] += row_sum(x + i * width, width)
+            total[i] = 0
+    for i in range(rows):
+        total[i] += row_sum(x + i * width, width)
 
 
 cdef inline void exp_block(
@@ -233,11 +131,10 @@ cdef inline void exp_rows(
     cdef int64_t i, j, width
     for i in range(rows):
         top[i] = row_max(x + i * columns, columns)
-        total[i] = 0
     for j from 0 <= j < columns by BLOCK:
         width = min(BLOCK, columns - j)
         exp_block(x + j, top, e, rows, width)
-        add_row_sums(e, total, rows, width)
+        add_row_sums(e, total, rows, width, j == 0)
 
 
 cdef inline void scale_row(const real* x, real factor, real* y, int64_t columns) noexcept nogil:
@@ -249,7 +146,10 @@ cdef inline void scale_row(const real* x, real factor, real* y, int64_t columns)
 cdef void softmax(
     real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
 ) noexcept nogil:
-    """y[i, j] = e^x[i, j] / Σ_j e^x[i, j], the row's maximum taken off x first. Overwrites y, which may be x."""
+    """y[i, j] = e^x[i, j] / Σ_j e^x[i, j], the row's maximum taken off x first.
+
+    Overwrites y, which may be x.
+    """
     cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
     cdef int64_t i, j, k, count, width, begin, end
     cdef const real* x

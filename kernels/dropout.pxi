@@ -32,7 +32,9 @@ cdef void dropout(
     cdef uint32_t low = <uint32_t> key, high = <uint32_t> (key >> 32)
     cdef uint32_t threshold = <uint32_t> ceil(s[0] * 16777216)
     cdef real factor = <real> (1 / (1 - s[0]))
+    cdef real scaled
     cdef int64_t i, begin, end
     share(n[0], 64, thread, threads, &begin, &end)
     for i in range(begin, end):
-        y[i] = factor * x[i] if mix32(mix32(<uint32_t> i + low) ^ high) >> 8 >= threshold else 0
+        scaled = factor * x[i]
+        y[i] = scaled if mix32(mix32(<uint32_t> i + low) ^ high) >> 8 >= threshold else 0

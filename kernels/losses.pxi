@@ -48,8 +48,6 @@ cdef void log_loss_binary(
     share(rows, 16, thread, threads, &begin, &end)
     for i from begin <= i < end by step:
         count = min(step, end - i)
-        for k in range(count):
-            total[k] = 0
         for j from 0 <= j < columns by BLOCK:
             width = min(BLOCK, columns - j)
             p = t[0] + i * columns + j
@@ -58,8 +56,9 @@ cdef void log_loss_binary(
                 log_p = log_of(p[k])
                 log_q = log1p_of(-p[k])
                 terms[k] = (0 if y[k] == 0 else -y[k] * log_p) - (0 if y[k] == 1 else (one - y[k]) * log_q)
-            add_row_sums(terms, total, count, width)
-        weighted_means[real](total, NULL, loss, i, count, columns)
+            if columns > 1:
+                add_row_sums(terms, total, count, width, j == 0)
+        weighted_means[real](&terms[0] if columns == 1 else &total[0], NULL, loss, i, count, columns)
 
 
 cdef void log_loss_binary_backward(
@@ -106,8 +105,6 @@ cdef void log_loss_binary_with_logits(
         factor[k] = <real> s[0]
     for i from begin <= i < end by step:
         count = min(step, end - i)
-        for k in range(count):
-            total[k] = 0
         for j from 0 <= j < columns by BLOCK:
             width = min(BLOCK, columns - j)
             at = i * columns + j
@@ -119,13 +116,14 @@ cdef void log_loss_binary_with_logits(
                 spread_weights(weight + i, <real> s[0], factor, count, width)
             for k in range(count * width):
                 e = exp_minus_abs_of(z[k])
-                terms[k] = (0 if z[k] < 0 else z[k]) - z[k] * y[k] + log1p_unit_of(e)
-                e = (e if z[k] < 0 else one) / (one + e)
+                terms[k] = (z[k] if z[k] >= 0 else 0) - z[k] * y[k] + log1p_unit_of(e)
+                e = (one if z[k] >= 0 else e) / (one + e)
                 a[k] = e
                 dz[k] = factor[k] * (e - y[k])
-            add_row_sums(terms, total, count, width)
+            if columns > 1:
+                add_row_sums(terms, total, count, width, j == 0)
         if loss is not NULL:
-            weighted_means(total, weight, loss, i, count, columns)
+            weighted_means(&terms[0] if columns == 1 else &total[0], weight, loss, i, count, columns)
 
 
 # --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1 -----------------------
@@ -175,23 +173,27 @@ cdef void log_loss_classes_with_logits(
     cdef real* loss = t[3]
     cdef real* a = t[4]
     cdef real* dz = t[5]
-    cdef real scale = <real> s[0], weight_i, one = 1
     cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
     cdef int64_t i, j, k, at, count, width, begin, end
     cdef real e[BLOCK]
     cdef real top[BLOCK]
     cdef real total[BLOCK]
+    cdef real factor[BLOCK]
+    cdef real scale, one = 1
     share(rows, 16, thread, threads, &begin, &end)
     for i from begin <= i < end by step:
         count = min(step, end - i)
         exp_rows(z + i * columns, top, total, e, count, columns)
         if loss is not NULL:
             for k in range(count):
-                weight_i = 1 if weight is NULL else weight[i + k]
-                at = (i + k) * columns + classes[i + k]
-                loss[i + k] = weight_i * (log_of(total[k]) + (top[k] - z[at]))
-        if a is NULL and dz is NULL:
-            continue
+                factor[k] = log_of(total[k])
+            for k in range(count):
+                loss[i + k] = factor[k] + (top[k] - z[(i + k) * columns + classes[i + k]])
+            if weight is not NULL:
+                for k in range(count):
+                    loss[i + k] *= weight[i + k]
+        for k in range(count):
+            total[k] = one / total[k]
         for j from 0 <= j < columns by BLOCK:
             width = min(BLOCK, columns - j)
             if width < columns:
@@ -199,12 +201,12 @@ cdef void log_loss_classes_with_logits(
             for k in range(count):
                 at = (i + k) * columns + j
                 if a is not NULL:
-                    scale_row(e + k * width, one / total[k], a + at, width)
+                    scale_row(e + k * width, total[k], a + at, width)
                 if dz is not NULL:
-                    weight_i = scale if weight is NULL else scale * weight[i + k]
-                    scale_row(e + k * width, weight_i * (one / total[k]), dz + at, width)
+                    scale = <real> s[0] if weight is NULL else <real> s[0] * weight[i + k]
+                    scale_row(e + k * width, scale * total[k], dz + at, width)
                     if j <= classes[i + k] < j + width:
-                        dz[at + classes[i + k] - j] -= weight_i
+                        dz[at + classes[i + k] - j] -= scale
 
 
 # --- squared error: a, y, da (rows, columns) ------------------------------------------------------------
@@ -234,8 +236,6 @@ cdef void squared_error(
         factor[k] = <real> (2 * s[0])
     for i from begin <= i < end by step:
         count = min(step, end - i)
-        for k in range(count):
-            total[k] = 0
         for j from 0 <= j < columns by BLOCK:
             width = min(BLOCK, columns - j)
             at = i * columns + j
@@ -248,6 +248,7 @@ cdef void squared_error(
                 error = a[k] - y[k]
                 terms[k] = error * error
                 da[k] = factor[k] * error
-            add_row_sums(terms, total, count, width)
+            if columns > 1:
+                add_row_sums(terms, total, count, width, j == 0)
         if loss is not NULL:
-            weighted_means(total, weight, loss, i, count, columns)
+            weighted_means(&terms[0] if columns == 1 else &total[0], weight, loss, i, count, columns)

@@ -2,6 +2,8 @@
 # (p, q) covers the input's rows p stride_h − pad_top … + r − 1 and columns q stride_w − pad_left … + s − 1, as
 # far as they lie inside. Every window holds at least one element of the image. The threads divide the planes.
 
+from libc.math cimport INFINITY
+
 
 cdef void max_pool2d(
     real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
@@ -23,7 +25,9 @@ cdef void max_pool2d(
                 for row in range(max(top, 0), min(top + n[3], h)):
                     for column in range(max(left, 0), min(left + n[4], w)):
                         value = x[row * w + column]
-                        if value > best or value != value:
+                        # A select, not a branch that data would make unpredictable; NaNs are rare.
+                        best = value if value > best else best
+                        if value != value:
                             best = value
                 y[(plane * out_h + p) * out_w + q] = best
 
@@ -39,8 +43,8 @@ cdef void max_pool2d_backward(
     cdef const real* x
     cdef real* dx
     cdef int64_t h = n[1], w = n[2], stride_h = n[5], stride_w = n[6], out_h = n[9], out_w = n[10]
-    cdef int64_t plane, p, q, top, left, row, column, best, begin, end
-    cdef real value
+    cdef int64_t plane, p, q, top, left, row, column, at, best, begin, end
+    cdef real value, largest
     share(n[0], 1, thread, threads, &begin, &end)
     for plane in range(begin, end):
         x = t[1] + plane * h * w
@@ -52,11 +56,16 @@ cdef void max_pool2d_backward(
             for q in range(out_w):
                 left = q * stride_w - n[8]
                 best = max(top, 0) * w + max(left, 0)
+                largest = x[best]
                 for row in range(max(top, 0), min(top + n[3], h)):
                     for column in range(max(left, 0), min(left + n[4], w)):
-                        value = x[row * w + column]
-                        if value > x[best] or value != value:
-                            best = row * w + column
+                        at = row * w + column
+                        value = x[at]
+                        best = at if value > largest else best
+                        largest = value if value > largest else largest
+                        if value != value:
+                            best = at
+                            largest = value
                 dx[best] += dy[(plane * out_h + p) * out_w + q]
 
 

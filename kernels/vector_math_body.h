@@ -12,7 +12,7 @@ VECTOR_MATH REAL NAME(from_bits)(BITS bits) {
     return x;
 }
 
-/* e^x for x ≤ 0, which is all that is needed here: e^x = 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
+/* e^x for x ≤ 0, which is all that the kernels need: 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
 VECTOR_MATH REAL NAME(exp)(REAL x) {
     x = x < EXP_MIN ? EXP_MIN : x;
     REAL rounded = x * (REAL)1.4426950408889634 + ROUND;
@@ -20,7 +20,8 @@ VECTOR_MATH REAL NAME(exp)(REAL x) {
     REAL r = x - n * LN2_HIGH - n * LN2_LOW;
     REAL square = r * r;
     REAL e_r = 1 + (r + square * NAME(exp_polynomial)(r, square));
-    /* The result may be subnormal though 2^n as a number may not: so times 2^(n + LIFT), exactly, then 2^−LIFT. */
+    /* A normal number can't hold 2^n where the result is subnormal: so times 2^(n + LIFT), which is exact, and
+       then times 2^−LIFT. */
     BITS exponent = NAME(to_bits)(rounded) - NAME(to_bits)(ROUND) + BIAS + LIFT;
     return e_r * NAME(from_bits)(exponent << MANTISSA_BITS) * EXP2_MINUS_LIFT;
 }
@@ -77,3 +78,48 @@ VECTOR_MATH REAL NAME(log1p)(REAL x) {
     REAL lost = x - (sum - 1);
     return NAME(log)(sum) + (sum > 0 ? lost / sum : 0);
 }
+
+/* The maximum (−∞ of nothing; a NaN may be passed over) and the sum of `count` adjacent elements, by partial
+   results and then the last elements: an order that depends on `count` alone. */
+#define LANES (VECTOR_BYTES / sizeof(REAL) < 8 ? VECTOR_BYTES / sizeof(REAL) : 8)
+typedef REAL NAME(lanes) __attribute__((vector_size(LANES * sizeof(REAL))));
+typedef BITS NAME(lane_bits) __attribute__((vector_size(LANES * sizeof(REAL))));
+
+VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
+    REAL top = -(REAL)INFINITY;
+    int64_t k = 0;
+    if (count >= (int64_t)LANES) {
+        NAME(lanes) tops, next;
+        memcpy(&tops, x, sizeof tops);
+        for (k = LANES; k + (int64_t)LANES <= count; k += LANES) {
+            memcpy(&next, x + k, sizeof next);
+            NAME(lane_bits) larger = (NAME(lane_bits))(next > tops);
+            tops = (NAME(lanes))(((NAME(lane_bits))next & larger) | ((NAME(lane_bits))tops & ~larger));
+        }
+        for (int half = LANES / 2; half; half /= 2)
+            for (int lane = 0; lane < half; lane++)
+                tops[lane] = tops[lane + half] > tops[lane] ? tops[lane + half] : tops[lane];
+        top = tops[0];
+    }
+    for (; k < count; k++) top = x[k] > top ? x[k] : top;
+    return top;
+}
+
+VECTOR_MATH REAL NAME(sum)(const REAL *x, int64_t count) {
+    REAL total = 0;
+    int64_t k = 0;
+    if (count >= (int64_t)LANES) {
+        NAME(lanes) sums, next;
+        memcpy(&sums, x, sizeof sums);
+        for (k = LANES; k + (int64_t)LANES <= count; k += LANES) {
+            memcpy(&next, x + k, sizeof next);
+            sums += next;
+        }
+        for (int half = LANES / 2; half; half /= 2)
+            for (int lane = 0; lane < half; lane++) sums[lane] += sums[lane + half];
+        total = sums[0];
+    }
+    for (; k < count; k++) total += x[k];
+    return total;
+}
+#undef LANES

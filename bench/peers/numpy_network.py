@@ -72,7 +72,7 @@ class NumPyNetwork:
         tensors = [x.reshape(len(x), -1)]
         for layer in range(1, self.layers + 1):
             z = tensors[-1] @ self.weights[f"W{layer}"] + self.weights[f"b{layer}"]
-            tensors.append(np.maximum(z, 0, z) if layer < self.layers else z)
+            tensors.append(np.maximum(z, 0, out=z) if layer < self.layers else z)
         return tensors
 
     def _adam(self, name: str, gradient: np.ndarray) -> None:

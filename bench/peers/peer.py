@@ -20,7 +20,9 @@ class Peer:
     distribution: ClassVar[str]  # as pip knows it
     import_statement: ClassVar[str]
     cannot: ClassVar[dict[str, str]] = {}
-    quick_kinds: ClassVar[frozenset[str] | None] = None  # what it does in a quick run; None: all that it can
+    slow_kinds: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # what compiles for so long that a quick run leaves it out
 
     def __init__(self, threads: int) -> None:
         self.threads = threads

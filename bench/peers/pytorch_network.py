@@ -61,8 +61,8 @@ class PyTorchNetwork:
     def _named(self, part: Callable[[torch.Tensor], torch.Tensor]) -> Weights:
         arrays: Weights = {}
         for number, layer in enumerate(self._layers, 1):
-            arrays[f"W{number}"] = np.array(_turned(layer, part(layer.weight)))
-            arrays[f"b{number}"] = np.array(part(layer.bias))
+            arrays[f"W{number}"] = _turned(layer, part(layer.weight)).numpy().copy()
+            arrays[f"b{number}"] = part(layer.bias).numpy().copy()
         return arrays
 
     def start(self, optimizer: str, learning_rate: float, fused: bool | None) -> None:

@@ -77,24 +77,23 @@ def _train(case: Case, data: Dataset, seed: int) -> Result:
 
 
 def _table(results: list[Result]) -> str:
-    rows = [["data", "network", "parameters", "accuracy", "seconds", "PyTorch: accuracy", "seconds", "ratio"]]
+    header = ["data", "network", "parameters", "accuracy", "seconds", "PyTorch: accuracy", "seconds", "ratio"]
+    rows = [header]
     for result in results:
         row = [result.data.name, result.case.title, f"{result.trained.theta.size}"]
         row += [f"{result.accuracy:.4f}", f"{result.seconds:.3f}"]
         if result.pytorch:
             seconds, accuracy = result.pytorch
             row += [f"{accuracy:.4f}", f"{seconds:.3f}", f"{seconds / result.seconds:.1f}"]
-        else:
-            row += ["", "", ""]
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        lines.append("  ".join(left + right).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+    columns = max(map(len, rows[1:]), default=len(header))
+    widths = [max(map(len, column)) for column in zip(*(row[:columns] for row in rows), strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(map(_aligned, row, range(columns), widths)) for row in rows)
+
+
+def _aligned(cell: str, column: int, width: int) -> str:
+    return cell.ljust(width) if column < 2 else cell.rjust(width)
 
 
 def _draw(results: list[Result], folder: Path) -> list[Path]:

@@ -49,17 +49,8 @@ def _multiply_in_place(m, n, k, a, b, b_row, c, start, mask, relu):
     wide = wide_columns(b)
     if m <= 2:
         while j + wide <= n:
-            tile(
-                m,
-                wide,
-                k,
-                a,
-                (offset(b, j), b_row),
-                _shift(c, 0, j),
-                _shift(start, 0, j),
-                _shift(mask, 0, j),
-                relu,
-            )
+            panel = offset(b, j), b_row
+            tile(m, wide, k, a, panel, _shift(c, 0, j), _shift(start, 0, j), _shift(mask, 0, j), relu)
             j += wide
     while j < n:
         columns = min(tile_columns(b), n - j)

@@ -165,7 +165,7 @@ def conv2d(t, n, s, thread, threads):
             value = like(y[0], 0) if is_null(bias) else bias[first_filter + f]
             for j in range(columns):
                 c[0][f * pixels + j] = value
-        for tap in range(0, taps, PANEL_K):
+        for tap in range(0, max(taps, 1), PANEL_K):  # once even if there are none: the output is written
             depth = min(PANEL_K, taps - tap)
             e, u, v = _tap(o, tap)
             for k in range(depth):
@@ -215,7 +215,7 @@ def conv2d_backward_input(t, n, s, thread, threads):
         columns = min(width, pixels - pixel)
         dy = offset(t[0], image_group * o.filters * o.out_h * o.out_w)
         c = offset(dx, image_group * o.channels * pixels + pixel), pixels
-        for tap in range(0, taps, PANEL_K):
+        for tap in range(0, max(taps, 1), PANEL_K):  # once even if there are none: the output is written
             depth = min(PANEL_K, taps - tap)
             f, u, v = _tap(o, tap)
             for k in range(depth):

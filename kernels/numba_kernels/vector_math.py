@@ -1,8 +1,9 @@
 """exp, log, sigmoid, tanh: without branches, so that loops over them are vectorized.
 
 The algorithms and the polynomials (weighted minimax fits of the relative error) are those of vector_math.h.
-Largest error, over all floats: exp 1 ULP (subnormal results too), sigmoid 2.5, tanh 2, log and log1p 2. NaN
-and infinities propagate as in the C library.
+Largest error found, on every 257th float32 and on samples of float64: exp 1.1 ULP (subnormal results too),
+sigmoid 2.4, tanh 1.5, log 1.6, log1p 1.9; log1p_unit 2.2 in float32 and 3.4 in float64. NaN and infinities
+propagate as in the C library.
 """
 
 from __future__ import annotations
