@@ -76,3 +76,28 @@ cdef void gather(
             gather_row[double, real](source, <const double*> row, out + i * source.width)
         else:
             gather_row[uint8_t, real](source, <const uint8_t*> row, out + i * source.width)
+
+
+cdef Source describe_source(cnp.ndarray x, double scale):
+    cdef Source source
+    cdef int64_t i, axes = x.ndim
+    source.data = <const char*> cnp.PyArray_DATA(x)
+    if x.dtype == "float32":
+        source.dtype = SOURCE_F32
+    elif x.dtype == "float64":
+        source.dtype = SOURCE_F64
+    elif x.dtype == "uint8":
+        source.dtype = SOURCE_U8
+    else:
+        raise ValueError(f"x must be float32, float64 or uint8, got {x.dtype}")
+    if not 1 <= axes <= 4:
+        raise ValueError(f"x must have 1 to 4 axes, got {axes}")
+    source.row_stride = x.strides[0]
+    source.width = 1
+    for i in range(3):
+        source.shape[i] = x.shape[i + 1] if i + 1 < axes else 1
+        source.stride[i] = x.strides[i + 1] if i + 1 < axes else 0
+        source.width *= source.shape[i]
+    source.contiguous = x[:1].flags.c_contiguous
+    source.scale = scale
+    return source

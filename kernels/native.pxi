@@ -10,9 +10,11 @@ include "convolution.pxi"
 include "pooling.pxi"
 include "normalization.pxi"
 include "optimizers.pxi"
-include "gather.pxi"
-include "executor.pxi"
+include "ops.pxi"
 include "direct.pxi"
+include "gather.pxi"
+include "epoch.pxi"
+include "executor.pxi"
 
 cdef extern from "arena.h":
     int64_t arena_allocations() noexcept nogil
