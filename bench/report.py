@@ -202,7 +202,7 @@ def _first_calls(results: Results) -> Iterator[str]:
             rows.append(row)
     if rows:
         yield "## The first call"
-        yield "The longest of each group: building, compiling where it compiles, running. No time above holds it."
+        yield "The longest of each group: building, compiling and running. No time above holds any of it."
         yield markdown_table(("group", *results.peers), rows)
 
 

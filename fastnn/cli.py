@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import fastnn
@@ -40,11 +42,11 @@ def _info() -> int:
 
 
 def _demo(output: Path, seed: int) -> int:
-    try:
-        from fastnn.demo import run
-    except ImportError as error:
-        print(f"fastnn demo needs {error.name}: install fastnn with its extra `demo`, pip install '.[demo]'")
-        return 1
+    missing = [module for module in ("matplotlib", "sklearn") if find_spec(module) is None]
+    if missing:
+        sys.exit(f"fastnn demo needs {' and '.join(missing)}, which fastnn's extra `demo` installs")
+    from fastnn.demo import run
+
     # One thread here and in PyTorch: networks as small as these mostly make several wait for each other.
     fastnn.set_num_threads(1)
     return 0 if run(output, seed) else 1

@@ -104,8 +104,10 @@ def history(history: History, *, figure: Figure | SubFigure | None = None) -> Fi
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    from matplotlib import pyplot
-
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("a picture needs Matplotlib, which fastnn's extra `plot` installs") from error
     return pyplot.figure(figsize=(width, height), layout="constrained")
 
 

@@ -66,7 +66,7 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
         for (int64_t j = 0; j < p->n; j++) {
             const int rows = (int)NAME(smaller)(LANES, p->m - i);
             const REAL *a = p->a + i, *b = p->b + j * p->b_column;
-            VECTOR sum[LANES] = {{0}}; /* GCC warns of its lanes all the same where LANES is 2 */
+            VECTOR sum[LANES] = {{0}};
             int64_t k = 0;
             if (rows == LANES)
                 for (; k + LANES <= p->k; k += LANES)
@@ -80,7 +80,9 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
             for (int half = LANES / 2; half > 0; half /= 2)
 #pragma GCC unroll 8
                 for (int l = 0; l < half; l++) sum[l] += sum[l + half];
-            for (int l = 0; l < rows; l++) NAME(finish)(p, i + l, j, sum[0][l]);
+            REAL y[LANES];
+            NAME(store)(y, sum[0]);
+            for (int l = 0; l < rows; l++) NAME(finish)(p, i + l, j, y[l]);
         }
 }
 
