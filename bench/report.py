@@ -55,7 +55,7 @@ def markdown(results: Results) -> str:
     parts = [
         "# fastnn's benchmarks",
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}; "
-        f"{machine['date']}; commit {machine['commit']}{changed}; load before {machine['load_before']}.",
+        f"{machine['date']}; commit {machine['commit']}{changed}; load before: {machine['load_before']}.",
         _METHOD,
         *_limits(results),
         "## Peers",

@@ -14,6 +14,8 @@ from bench.case import Case
 from bench.results import Results, facts
 from bench.worker import Options
 
+_IDLE_LOAD = 0.5
+
 
 def run(cases: list[Case], peers: list[str], thread_counts: list[int], quick: bool, output: Path) -> Results:
     """Run the cases, print what comes out, and write results.json, results.md and plots into `output`.
@@ -27,6 +29,8 @@ def run(cases: list[Case], peers: list[str], thread_counts: list[int], quick: bo
         "peers": {},
         "records": [],
     }
+    if (load := json_results["machine"]["load_before"]) and load > _IDLE_LOAD:
+        print(f"The machine is busy (load {load}): these figures will not be worth much.", file=sys.stderr)
     try:
         for threads in thread_counts:
             chosen = [case for case in cases if threads == thread_counts[0] or not case.serial]

@@ -36,7 +36,7 @@ def measure(
     """Every peer's start-up cost, the fresh processes of the peers taking turns; and why some give none."""
     reasons = {name: peer.cannot[problem.kind] for name, peer in peers.items() if problem.kind in peer.cannot}
     functions = {name: _function(problem, peer) for name, peer in peers.items() if name not in reasons}
-    rounds = 1 if isinstance(problem, InstalledSize) else effort.fewest_rounds
+    rounds = {"import": effort.rounds, "installed_size": 1}.get(problem.kind, effort.fewest_rounds)
     measurements = {name: Measurement([], []) for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():

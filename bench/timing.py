@@ -34,8 +34,8 @@ class Effort:
     budget: float
 
 
-THOROUGH = Effort(rounds=9, fewest_rounds=5, sample_seconds=0.02, budget=60)
-QUICK = Effort(rounds=5, fewest_rounds=3, sample_seconds=0.01, budget=6)
+THOROUGH = Effort(rounds=9, fewest_rounds=3, sample_seconds=0.02, budget=60)
+QUICK = Effort(rounds=5, fewest_rounds=3, sample_seconds=0.005, budget=5)
 
 
 @dataclass

@@ -70,7 +70,7 @@ __all__ = [
 ]
 
 # Imported on first use: they bring matplotlib and scikit-learn.
-_LAZY = ("datasets", "estimators", "plot")
+_LAZY = ("datasets", "plot")
 
 
 def __getattr__(name: str) -> Any:

@@ -71,6 +71,19 @@ def test_matmul_propagates_nan_and_infinity(rng, dtype):
         assert_identical(F.matmul(a, b), expected)
 
 
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_matmul_over_its_own_operands(rng, dtype, name):
+    """Large enough that part of the result is written while operands are still to be read."""
+    a, b = integers(rng, 90, 90, dtype=dtype), integers(rng, 90, 90, dtype=dtype)
+    expected = reference.matmul(wide(a), wide(b))
+    for shift in (0, 1, 45 * 90):
+        memory = np.zeros(2 * a.size, dtype)
+        operand, out = memory[: a.size].reshape(90, 90), memory[shift : shift + a.size].reshape(90, 90)
+        operand[...] = {"a": a, "b": b}[name]
+        F.matmul(**({"a": a, "b": b} | {name: operand}), out=out)
+        assert_identical(out, expected, f"out over {name}, {shift} elements on")
+
+
 def linear_shapes():
     yield from ((4, 3, 2), (32, 30, 16), (17, 9, 33), (1, 784, 128), (65, 16, 1))
     for edge in EDGES:
@@ -99,3 +112,15 @@ def test_linear_backward_is_exact_on_integers(rng, dtype):
         expected = reference.linear_backward_weight(wide(x), wide(dy))
         assert_identical(dweight, expected[0], f"dweight, {what}")
         assert_identical(dbias, expected[1], f"dbias, {what}")
+
+
+def test_linear_propagates_nan_and_infinity(rng, dtype):
+    """Through the fused ReLU as well: a NaN is no 0."""
+    for n, inputs, outputs in ((3, 4, 5), (40, 33, 17)):
+        x, weight = integers(rng, n, inputs, dtype=dtype), integers(rng, inputs, outputs, dtype=dtype)
+        x[1, 2], x[2, 0], weight[3, 4] = np.nan, np.inf, -np.inf
+        bias = integers(rng, outputs, dtype=dtype)
+        with np.errstate(invalid="ignore"):
+            y = reference.linear(wide(x), wide(weight), wide(bias))
+        assert_identical(F.linear(x, weight, bias), y)
+        assert_identical(F.linear(x, weight, bias, activation="relu"), reference.relu(y))

@@ -6,6 +6,7 @@ from arrays import LAYOUTS
 from compare import assert_close, assert_identical, assert_same_bits
 
 import fastnn.functional as F
+from fastnn.checks import contiguous
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -112,15 +113,24 @@ def test_layouts_and_unchanged_inputs(dtype, function, arrays, options):
                 assert_identical(x, arrays[each], f"{each} after a call with {layout} {name}")
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_kernels_get_aligned_rows(dtype, layout):
+    """What a kernel sees is C-contiguous, aligned and of its dtype; where the caller's is, no copy is made."""
+    array = LAYOUTS[layout](np.arange(12, dtype=dtype).reshape(3, 4))
+    operand = contiguous(array, dtype)
+    assert operand.flags.c_contiguous
+    assert operand.flags.aligned
+    assert operand.dtype == dtype
+    assert_identical(operand, array)
+    assert (operand is array) == (layout in ("read-only", "offset"))
+
+
 @every_call
 def test_lists_count_as_float64(function, arrays, options):
     expected = results(function(**arrays, **options))
     lists = {name: x.tolist() for name, x in arrays.items()}
     for actual, right in zip(results(function(**lists, **options)), expected, strict=True):
         assert_same_bits(np.asarray(actual), np.asarray(right))
-
-
-LABELS = ("y",)
 
 
 @every_call

@@ -6,6 +6,8 @@ import reference
 from compare import assert_close, assert_identical, assert_same_bits
 
 import fastnn as fn
+from fastnn.fusion import fuse
+from fastnn.ops import Tensor, make_op
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -146,3 +148,28 @@ def test_fusion_changes_no_bit(rng, dtype, layers, input_shape):
         assert_close(before[name] - value, trace[f"d{name}"], 1e-5, f"the step of {name}")
     fused = {op.kernel for op in network.program(9).ops}
     assert ("relu" in fused) == (layers[1:2] != [fn.ReLU()] or layers[2:3] == [fn.ReLU()])
+
+
+@pytest.mark.parametrize(("layers", "input_shape"), FUSED.values(), ids=FUSED)
+def test_fusion_keeps_nan_and_infinity(rng, dtype, layers, input_shape):
+    """Also where they meet a ReLU, or a mask."""
+    loss = "log_loss" if isinstance(layers[-1], fn.Sigmoid) else "mse"
+    network = fn.Network(layers, input_shape, loss=loss, dtype=dtype)
+    x, y = rng.normal(size=(9, *input_shape)).astype(dtype), np.ones((9, *network.output_shape))
+    x[0].flat[1], x[1].flat[0], x[2].flat[2] = np.nan, np.inf, -np.inf
+    trace = network.trace(x, y)
+    for name, gradient in network.gradients(x, y).items():
+        assert_identical(gradient, trace[f"d{name}"], f"d{name}")
+    *_, output = network.trace(x).values()
+    assert np.isnan(output[0]).any()
+    assert_identical(network.predict(x), output)
+
+
+def test_nothing_is_fused_away_that_others_read():
+    """Z has two readers: it must be stored."""
+    x, w, z, a, b = (Tensor(name, (4, 4), "float32") for name in ("X", "W1", "Z1", "A1", "A1_2"))
+    linear = make_op("linear", [x, w, None], [z], {"m": 4, "k": 4, "n": 4, "relu": 0})
+    relu = make_op("relu", [z], [a], {"size": 16})
+    assert [op.kernel for op in fuse([linear, relu])] == ["linear"]
+    ops = [linear, relu, make_op("tanh", [z], [b], {"size": 16})]
+    assert fuse(ops) == ops

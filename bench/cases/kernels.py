@@ -21,6 +21,7 @@ _PRODUCTS: tuple[tuple[int, int, int, dict[str, bool]], ...] = (
     (60000, 9, 16, {}),
 )
 _ELEMENTWISE = ("relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh", "tanh_backward")
+_QUICK_ELEMENTWISE = ("relu", "relu_backward", "sigmoid")
 _ELEMENT_COUNTS = (1024, 1_000_000)
 _SWEEP_SHAPES = 60
 
@@ -62,7 +63,7 @@ CASES: tuple[Case, ...] = (
         if not options
     ),
     *(
-        Case(f"elementwise/{function}/{size}", Elementwise(function, size), quick=True)
+        Case(f"elementwise/{function}/{size}", Elementwise(function, size), function in _QUICK_ELEMENTWISE)
         for function in _ELEMENTWISE
         for size in _ELEMENT_COUNTS
     ),

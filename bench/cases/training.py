@@ -14,7 +14,7 @@ _STEPS = (
     Training(dense(784, 128, 64, 10), 128, "adam", batches=100),
     Training(dense(784, 512, 512, 10), 256, "adam", batches=20),
     Training(LENET_5, 64, "adam", batches=20),
-    Training(cnn_32_64(), 64, "adam", batches=20),
+    Training(cnn_32_64(), 64, "adam", batches=10),
 )
 
 

@@ -21,7 +21,7 @@ from bench.problems.training import (
     TrainingInputs,
     training_results,
 )
-from bench.task import Arrays, Task, named
+from bench.task import Arrays, Task, Unsupported, named
 
 
 class JaxScan(Peer):
@@ -57,6 +57,8 @@ class JaxScan(Peer):
 
     def epoch(self, problem: Epoch, inputs: TrainingInputs) -> Task:
         """A scan takes equal batches only, so a shorter last batch is a step of its own in the same call."""
+        if not problem.network.is_dense:
+            raise Unsupported("a scan's convolutions take minutes: see the training cases")
         x, y = jnp.asarray(inputs.x), jnp.asarray(inputs.y)
         step = partial(jax_network.step, problem.network, "adam", problem.learning_rate)
         run_epoch = jax.jit(partial(_epoch, step, problem.batch), donate_argnums=0)

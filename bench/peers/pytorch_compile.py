@@ -16,7 +16,7 @@ class PyTorchCompile(PyTorchEager):
         "import": "the same package as pytorch-eager",
         "installed_size": "the same package as pytorch-eager",
         "search": "would compile in every process",
-        "epoch": "compiled steps are among the training cases",
+        "epoch": "see the training cases, whose steps are the same",
         **dict.fromkeys(
             ("matmul", "elementwise", "softmax", "conv2d", "conv2d_backward", "max_pool2d"),
             "a single library call leaves nothing to fuse",

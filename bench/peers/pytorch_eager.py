@@ -207,6 +207,7 @@ class PyTorchFused(PyTorchEager):
         "first_step": "starts as pytorch-eager does",
         "import": "the same package as pytorch-eager",
         "installed_size": "the same package as pytorch-eager",
+        "epoch": "see the training cases, whose steps are the same",
         **dict.fromkeys(
             (
                 "matmul",
@@ -234,6 +235,7 @@ class PyTorchChannelsLast(PyTorchEager):
         "first_step": "starts as pytorch-eager does",
         "import": "the same package as pytorch-eager",
         "installed_size": "the same package as pytorch-eager",
+        "epoch": "see the training cases, whose steps are the same",
         "search": "only images have a layout",
         **dict.fromkeys(
             ("matmul", "linear_relu", "linear_backward", "elementwise", "softmax", "log_loss"),
