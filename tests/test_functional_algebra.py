@@ -71,16 +71,18 @@ def test_matmul_propagates_nan_and_infinity(rng, dtype):
         assert_identical(F.matmul(a, b), expected)
 
 
+@pytest.mark.parametrize("rows", [2, 90])
 @pytest.mark.parametrize("name", ["a", "b"])
-def test_matmul_over_its_own_operands(rng, dtype, name):
+def test_matmul_over_its_own_operands(rng, dtype, name, rows):
     """Large enough that part of the result is written while operands are still to be read."""
-    a, b = integers(rng, 90, 90, dtype=dtype), integers(rng, 90, 90, dtype=dtype)
-    expected = reference.matmul(wide(a), wide(b))
-    for shift in (0, 1, 45 * 90):
-        memory = np.zeros(2 * a.size, dtype)
-        operand, out = memory[: a.size].reshape(90, 90), memory[shift : shift + a.size].reshape(90, 90)
-        operand[...] = {"a": a, "b": b}[name]
-        F.matmul(**({"a": a, "b": b} | {name: operand}), out=out)
+    operands = {"a": integers(rng, rows, 90, dtype=dtype), "b": integers(rng, 90, 90, dtype=dtype)}
+    expected = reference.matmul(wide(operands["a"]), wide(operands["b"]))
+    for shift in (0, 1, 45):
+        memory = np.zeros(operands[name].size + expected.size, dtype)
+        operand = memory[: operands[name].size].reshape(operands[name].shape)
+        operand[...] = operands[name]
+        out = memory[shift : shift + expected.size].reshape(expected.shape)
+        F.matmul(**(operands | {name: operand}), out=out)
         assert_identical(out, expected, f"out over {name}, {shift} elements on")
 
 

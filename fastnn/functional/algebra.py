@@ -108,7 +108,7 @@ def linear(
     n, inputs = sizes("x", x, "n in")
     _, outputs = sizes("weight", weight, "in out")
     exact_shape("weight", weight, (inputs, outputs), "(in, out)")
-    operands = (x, weight)
+    operands: tuple[np.ndarray, ...] = (x, weight)
     if bias is not None:
         exact_shape("bias", bias, (outputs,), "(out,)")
         operands = (x, weight, bias)

@@ -163,14 +163,13 @@ def _forward(
 ) -> np.ndarray:
     given = {"x": x, "weight": weight} | ({} if bias is None else {"bias": bias})
     dtype, operands = floats(**given)
-    geometry = _geometry(*operands[:2], stride, padding, dilation, groups)
-    if bias is None:
-        operands.append(None)
-    else:
+    geometry = _geometry(operands[0], operands[1], stride, padding, dilation, groups)
+    if bias is not None:
         exact_shape("bias", operands[2], (geometry.filters,), "(filters,)")
-    y = result(out, geometry.y_shape, dtype, [each for each in operands if each is not None])
+    y = result(out, geometry.y_shape, dtype, operands)
+    absent = (None,) if bias is None else ()
     relu = (0,) if kernel == "conv2d" else ()
-    call(kernel, dtype, (*operands, y), (*geometry, *relu))
+    call(kernel, dtype, (*operands, *absent, y), (*geometry, *relu))
     return deliver(y, out)
 
 
