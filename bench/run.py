@@ -17,7 +17,7 @@ from bench.worker import Options
 _IDLE_LOAD = 0.5
 
 
-def run(cases: list[Case], peers: list[str], thread_counts: list[int], quick: bool, output: Path) -> Results:
+def run(cases: list[Case], peers: list[str], thread_counts: list[int], quick: bool, output: Path) -> None:
     """Run the cases, print what comes out, and write results.json, results.md and plots into `output`.
 
     Ctrl-C ends the run; what was measured until then is written.
@@ -35,16 +35,18 @@ def run(cases: list[Case], peers: list[str], thread_counts: list[int], quick: bo
         for threads in thread_counts:
             chosen = [case for case in cases if threads == thread_counts[0] or not case.serial]
             _run_at(chosen, peers, threads, quick, json_results)
+        interrupted = False
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        interrupted = True
     results = Results(json_results)
     results.save(output / "results.json")
     results = Results.load(output / "results.json")
     (output / "results.md").write_text(report.markdown(results))
     print(report.summary(results))
     _plot(results, output)
-    print(f"written to {output}")
-    return results
+    print(f"{'interrupted; ' if interrupted else ''}written to {output}")
+    if interrupted:
+        sys.exit(130)
 
 
 def _run_at(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class Task:
     arrays: Callable[[Any], Arrays]
     steps: int = 1  # a time is divided by the number of training steps in a call
     begin: Callable[[], object] = _nothing
-    results: Callable[[], Arrays] | None = field(default=None)
+    results: Callable[[], Arrays] | None = None
 
 
 def named(*names: str, convert: Callable[[Any], np.ndarray] = np.asarray) -> Callable[[Any], Arrays]:

@@ -125,7 +125,7 @@ def _verified_tasks(
             task.begin()
             outcome = task.call(*task.arguments[0])
             entries[name]["first_call"] = time.perf_counter() - start
-            entries[name]["errors"] = verify.check(problem, verify.results(task, outcome), want)
+            entries[name]["errors"] = verify.check(problem, verify.results(task, outcome), want, peer.slack)
             tasks[name] = task
         except Unsupported as reason:
             reasons[name] = str(reason)
@@ -163,4 +163,7 @@ def _progress(cases: list[Case]) -> Iterator[tuple[Iterable[Case], Callable[[str
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except KeyboardInterrupt:  # the parent process says so
+        sys.exit(130)

@@ -224,6 +224,14 @@ def test_wrong_and_unable_peers_are_said_to_be_so_and_not_timed():
     assert reasons == {"softmax": "only on Sundays", "matmul": "won't", "log_loss": "has no such function"}
 
 
+def test_a_library_that_is_not_installed_makes_its_peer_absent(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "bench.peers.onnx_runtime", raising=False)
+    loaded, absent = worker._load(["numpy", "onnxruntime"], 1)
+    assert list(loaded) == ["numpy"]
+    assert re.match("(ModuleNotFound|Import)Error: .*onnx", absent["onnxruntime"])
+
+
 def made_up(times, processor="some processor"):
     """Results of made-up cases: name → peer → rounds (ns)."""
     records = []

@@ -21,6 +21,14 @@ def edge_shapes():
     """Every edge in every position beside odd sizes, and a random sample of all triples."""
     for edge in EDGES:
         yield from ((edge, 13, 11), (13, edge, 11), (13, 11, edge), (edge, edge, edge))
+        yield from (
+            (edge, 0, 257),
+            (0, edge, 257),
+            (0, 257, edge),
+            (257, edge, 0),
+            (1, edge, 257),
+            (2, 257, edge),
+        )
     yield from np.random.default_rng(1).choice(EDGES, size=(60, 3)).tolist()
 
 

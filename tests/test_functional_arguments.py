@@ -115,7 +115,7 @@ def test_layouts_and_unchanged_inputs(dtype, function, arrays, options):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_kernels_get_aligned_rows(dtype, layout):
-    """What a kernel sees is C-contiguous, aligned and of its dtype: a copy, unless the array is that already."""
+    """A kernel sees an aligned C-contiguous array of its dtype: the caller's own, if that is one."""
     array = LAYOUTS[layout](np.arange(12, dtype=dtype).reshape(3, 4))
     operand = contiguous(array, dtype)
     assert operand.flags.c_contiguous

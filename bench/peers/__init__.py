@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from bench.peers.peer import Peer
+
 # name → module and class of its adapter; the order is that of the reports' columns
 ADAPTERS = {
     "fastnn-cython": ("fastnn_cython", "FastnnCython"),
@@ -20,7 +22,7 @@ ADAPTERS = {
 }
 
 
-def load(name: str, threads: int):  # type: ignore[no-untyped-def]  # -> Peer, whose module needs this one's names
+def load(name: str, threads: int) -> Peer:
     """The peer of that name, set to `threads` threads; ImportError, with the reason, where it is absent."""
     module, adapter = ADAPTERS[name]
     return getattr(import_module(f"bench.peers.{module}"), adapter)(threads)

@@ -20,9 +20,8 @@ class Peer:
     distribution: ClassVar[str]  # as pip knows it
     import_statement: ClassVar[str]
     cannot: ClassVar[dict[str, str]] = {}
-    slow_kinds: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # what compiles for so long that a quick run leaves it out
+    slack: ClassVar[float] = 1  # widens the tolerances, where its method differs in a known way
+    slow_kinds: ClassVar[frozenset[str]] = frozenset()  # left to the full run: they compile for long
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
