@@ -10,10 +10,10 @@ SOURCES := setup.py pyproject.toml $(wildcard kernels/*.pyx kernels/*.pxi kernel
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint build bench clean
+.PHONY: help demo test lint build bench bench-all clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 demo: $(STAMPS)/demo  ## train the demonstration's networks, draw pictures of them
 	$(BIN)/fastnn demo
@@ -28,7 +28,10 @@ lint: $(STAMPS)/lint  ## run ruff and mypy
 
 build: $(STAMPS)/fastnn  ## compile the kernels
 
-bench: $(STAMPS)/bench  ## time fastnn against NumPy and others (make bench ARGS=--quick: in minutes)
+bench: $(STAMPS)/bench  ## time fastnn against NumPy and others, in some minutes (some: make bench ARGS="--case 'matmul/*'")
+	$(BIN)/python -m bench --quick $(ARGS)
+
+bench-all: $(STAMPS)/bench  ## the same with every case, in about an hour
 	$(BIN)/python -m bench $(ARGS)
 
 clean:  ## remove all that make has made

@@ -104,8 +104,7 @@ def _latency_table(records: list[Record], order: list[str]) -> str:
         row = [record.case.partition("/")[2]]
         for peer in peers:
             latencies = record.json["peers"].get(peer, {}).get("latencies")
-            p50, p99 = np.median(latencies, axis=0) if latencies else (None, None)
-            row.append(f"{duration(p50)} / {duration(p99)}" if latencies else "–")
+            row.append(" / ".join(map(duration, np.median(latencies, axis=0))) if latencies else "–")
         rows.append(row)
     return markdown_table(("a call", *peers), rows)
 
@@ -182,7 +181,8 @@ def _sweep_medians(results: Results) -> Iterator[str]:
     for group, threads, records in results.groups():
         if not group.endswith("-sweep"):
             continue
-        ratios = [r.ratio(rival).value for r in records if (rival := r.best_rival()) and r.ratio(rival)]
+        rivals = ((record, rival) for record in records if (rival := record.best_rival()))
+        ratios = [ratio.value for record, rival in rivals if (ratio := record.ratio(rival))]
         if ratios:
             yield (
                 f"{group}, {cores(threads)}: over {len(ratios)} shapes the fastest other library takes "

@@ -1,25 +1,60 @@
-/* Convolution of images (n, c, h, w), for float (…_f32) and double (…_f64), from the one body in
-   convolution_body.h. Sizes and formula: the kernel list. */
+/* Convolution of images (n, c, h, w), for float (…_f32) and double (…_f64). Sizes and formulas: the kernel
+   list. window.h says which source pixel meets which output pixel and tap; each *_body.h is one subject and
+   is included twice, once a dtype; convolution_body.h chooses the form of each call.
+
+   The direct form. The lanes of a vector are adjacent output pixels. So that the pixels that meet one tap are
+   adjacent too, a strip of output rows packs the source rows it needs: shifted by each of the window's
+   columns, and cut to the output's width. In that copy a tap is one offset, whatever the stride, padding and
+   dilation, and rows follow each other without a gap. It is s times the source, not r s times as a matrix of
+   patches. winograd.h describes the other form.
+
+   A thread's scratch holds a strip at a time: STRIP_BYTES, or what one output row takes of BLOCK_TAPS taps
+   where that is more; never a whole batch. Besides it, in elements,
+       direct, by x:       the weights of a group, and DIRECT_PLANE_BYTES (or one row of one channel's taps)
+       direct, by weight:  the sums of 128 filters by BLOCK_TAPS taps, or up to LANES times a small dweight
+       winograd:           25 times 128 filters by c, and 25 times c by 112 tiles (or one row of tiles)
+   and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
 #define FASTNN_CONVOLUTION_H
 
 #include "arena.h"
 #include "matmul.h"
 #include "simd.h"
+#include "window.h"
+#include "winograd.h"
 
-/* The sizes of a convolution, in the kernel list's order. */
-typedef struct {
-    int64_t n, c, h, w, filters, r, s, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
-    int64_t out_h, out_w;
-} convolution;
+/* The taps that are summed at a time and the bytes of their packed strip: with the weights of 128 filters
+   (192 KiB) and the outputs they stay in a 1 MiB L2. */
+#define BLOCK_TAPS 384
+#define STRIP_BYTES (256 * 1024)
+/* Going back to x, the planes that a product makes, where one channel's taps are fewer, and their bytes. */
+#define DIRECT_PLANES 72
+#define DIRECT_PLANE_BYTES (192 * 1024)
+/* Up to so many weights dweight is summed with lanes along the pixels: that costs a vector for each weight,
+   but dy isn't transposed. */
+#define ALONG_PIXELS_WEIGHTS 1024
 
 #define REAL float
 #define NAME(name) name##_f32
+#include "strip_body.h"
+#include "tap_sums_body.h"
+#include "direct_body.h"
+#include "direct_input_body.h"
+#include "direct_weight_body.h"
+#include "winograd_body.h"
+#include "winograd_weight_body.h"
 #include "convolution_body.h"
 #undef REAL
 #undef NAME
 #define REAL double
 #define NAME(name) name##_f64
+#include "strip_body.h"
+#include "tap_sums_body.h"
+#include "direct_body.h"
+#include "direct_input_body.h"
+#include "direct_weight_body.h"
+#include "winograd_body.h"
+#include "winograd_weight_body.h"
 #include "convolution_body.h"
 #undef REAL
 #undef NAME

@@ -35,7 +35,8 @@ cdef void conv2d(
 ) noexcept nogil:
     """y (n, filters, out_h, out_w) = bias + x (n, c, h, w) * weight (filters, c / groups, r, s); max(y, 0) if relu.
 
-    Overwrites y. A y is one chain of multiply-adds over (channel, u, v) in ascending order from the bias.
+    Overwrites y. How a y is summed, and with what scratch, depends on the sizes of an image alone: see
+    convolution.h.
     """
     cdef const convolution* shape = <const convolution*> n
     if real is float:

@@ -282,10 +282,10 @@ static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t 
             i = row_tiles * thread / threads * TILE_ROWS;
             p.m = NAME(smaller)(p.m, row_tiles * (thread + 1) / threads * TILE_ROWS) - i;
         }
-        if (p.m <= 0 || p.n <= 0) return;
         NAME(move)(&p, whole, i, j);
         p.b = whole->b + j * p.b_column;
     }
+    if (p.m <= 0 || p.n <= 0) return;
     if (dots) {
         NAME(multiply_dots)(&p);
         return;

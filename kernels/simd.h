@@ -44,8 +44,8 @@ FASTNN_INLINE vector_f64 load_f64(const double *p) {
 FASTNN_INLINE void store_f32(float *p, vector_f32 v) { memcpy(p, &v, sizeof v); }
 FASTNN_INLINE void store_f64(double *p, vector_f64 v) { memcpy(p, &v, sizeof v); }
 
-/* Partial loads (the other lanes are zero) and stores of the first `count` lanes: they touch no memory
-   beyond those lanes. */
+/* Partial loads and stores of the first `count` lanes, and loads of the lanes [begin, end), which may exceed
+   the vector: the other lanes are zero, and no memory beyond the lanes is touched. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
 FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
@@ -53,6 +53,17 @@ FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
 }
 FASTNN_INLINE vector_f64 load_partial_f64(const double *p, int count) {
     return (vector_f64)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+}
+FASTNN_INLINE uint32_t lanes_between(int64_t begin, int64_t end) {
+    begin = begin < 0 ? 0 : begin > 16 ? 16 : begin;
+    end = end < begin ? begin : end > 16 ? 16 : end;
+    return (1u << end) - (1u << begin);
+}
+FASTNN_INLINE vector_f32 load_between_f32(const float *p, int64_t begin, int64_t end) {
+    return (vector_f32)_mm512_maskz_loadu_ps((__mmask16)lanes_between(begin, end), p);
+}
+FASTNN_INLINE vector_f64 load_between_f64(const double *p, int64_t begin, int64_t end) {
+    return (vector_f64)_mm512_maskz_loadu_pd((__mmask8)lanes_between(begin, end), p);
 }
 FASTNN_INLINE void store_partial_f32(float *p, vector_f32 v, int count) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
@@ -74,6 +85,15 @@ FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
 FASTNN_INLINE vector_f64 load_partial_f64(const double *p, int count) {
     return (vector_f64)_mm256_maskload_pd(p, first_lanes_f64(count));
 }
+FASTNN_INLINE int within_vector(int64_t lane, int lanes) { return lane < 0 ? 0 : lane > lanes ? lanes : (int)lane; }
+FASTNN_INLINE vector_f32 load_between_f32(const float *p, int64_t begin, int64_t end) {
+    const __m256i before = first_lanes_f32(within_vector(begin, 8)), lanes = first_lanes_f32(within_vector(end, 8));
+    return (vector_f32)_mm256_maskload_ps(p, _mm256_andnot_si256(before, lanes));
+}
+FASTNN_INLINE vector_f64 load_between_f64(const double *p, int64_t begin, int64_t end) {
+    const __m256i before = first_lanes_f64(within_vector(begin, 4)), lanes = first_lanes_f64(within_vector(end, 4));
+    return (vector_f64)_mm256_maskload_pd(p, _mm256_andnot_si256(before, lanes));
+}
 FASTNN_INLINE void store_partial_f32(float *p, vector_f32 v, int count) {
     _mm256_maskstore_ps(p, first_lanes_f32(count), (__m256)v);
 }
@@ -89,6 +109,18 @@ FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
 FASTNN_INLINE vector_f64 load_partial_f64(const double *p, int count) {
     vector_f64 v = {0};
     for (int lane = 0; lane < count; lane++) v[lane] = p[lane];
+    return v;
+}
+FASTNN_INLINE vector_f32 load_between_f32(const float *p, int64_t begin, int64_t end) {
+    vector_f32 v = {0};
+    for (int lane = 0; lane < (int)(sizeof v / sizeof *p); lane++)
+        if (lane >= begin && lane < end) v[lane] = p[lane];
+    return v;
+}
+FASTNN_INLINE vector_f64 load_between_f64(const double *p, int64_t begin, int64_t end) {
+    vector_f64 v = {0};
+    for (int lane = 0; lane < (int)(sizeof v / sizeof *p); lane++)
+        if (lane >= begin && lane < end) v[lane] = p[lane];
     return v;
 }
 FASTNN_INLINE void store_partial_f32(float *p, vector_f32 v, int count) {

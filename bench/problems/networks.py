@@ -59,6 +59,7 @@ class Network:
     def walk(self) -> Iterator[tuple[Layer, tuple[int, ...], tuple[int, ...]]]:
         """Every layer with the shapes of a row going in and coming out."""
         shape = self.input_shape
+        before: tuple[int, ...]
         for layer in self.layers:
             if isinstance(layer, Dense):
                 before, shape = (int(np.prod(shape)),), (layer.units,)
