@@ -22,6 +22,13 @@
 
 #define FASTNN_INLINE static inline __attribute__((always_inline))
 
+/* Tell the processor that a loop waits for another thread. */
+FASTNN_INLINE void spin_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));
 typedef double vector_f64 __attribute__((vector_size(VECTOR_BYTES)));
 /* Integers of the same size: comparisons give masks of them, shuffles take lanes' numbers. */

@@ -7,7 +7,10 @@
 #define FASTNN_TEAM_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
+
+#include "simd.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -41,6 +44,16 @@ static int team_max(void) {
 /* The number of threads for a work of `cost` multiply-adds. */
 static int team_size(int64_t cost) { return cost < TEAM_MIN_COST ? 1 : team_max(); }
 
+/* Where a team meets: how many have arrived, and how often all have. */
+typedef struct {
+    int64_t arrived, meetings;
+} team_meeting;
+
+static __thread team_meeting *team_here;
+
+/* Looks at the meeting, about 20 µs of them, before a waiting thread offers its core to others. */
+#define TEAM_SPINS 1000
+
 static void team_run(void (*body)(void *, int64_t, int64_t), void *context, int64_t threads) {
     if (threads <= 1 || team_orphaned) {
         body(context, 0, 1);
@@ -50,14 +63,27 @@ static void team_run(void (*body)(void *, int64_t, int64_t), void *context, int6
         pthread_atfork(NULL, NULL, team_after_fork);
         team_ran = 1;
     }
+    team_meeting meeting = {0, 0};
 #pragma omp parallel num_threads((int)threads)
-    body(context, omp_get_thread_num(), omp_get_num_threads());
+    {
+        team_here = &meeting;
+        body(context, omp_get_thread_num(), omp_get_num_threads());
+    }
 }
 
-/* Wait for the other threads of the team; alone, return at once. */
+/* Wait for the other threads of the team; alone, return at once. OpenMP's own barrier spins for milliseconds:
+   where another process has the core of the thread that is waited for, that would keep it waiting. */
 static inline void team_barrier(int64_t threads) {
-    if (threads > 1) {
-#pragma omp barrier
+    if (threads <= 1) return;
+    const int64_t meetings = __atomic_load_n(&team_here->meetings, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&team_here->arrived, 1, __ATOMIC_ACQ_REL) == threads) {
+        team_here->arrived = 0;
+        __atomic_store_n(&team_here->meetings, meetings + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spin = 0; __atomic_load_n(&team_here->meetings, __ATOMIC_ACQUIRE) == meetings; spin++) {
+        if (spin < TEAM_SPINS) spin_pause();
+        else sched_yield();
     }
 }
 
