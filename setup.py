@@ -14,6 +14,7 @@ from setuptools import Extension, setup
 # subnormals for the whole process): only the flags that let loops become vectors and a * b + c one operation.
 COMPILE_ARGS = [
     "-O3",
+    "-g0",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-ffp-contract=fast",

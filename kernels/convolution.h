@@ -26,7 +26,7 @@
 /* The taps that are summed at a time and the bytes of their packed strip: with the weights of 128 filters
    (192 KiB) and the outputs they stay in a 1 MiB L2. */
 #define BLOCK_TAPS 384
-#define STRIP_BYTES (256 * 1024)
+#define STRIP_BYTES (384 * 1024)
 /* Going back to x, the planes that a product makes, where one channel's taps are fewer, and their bytes. */
 #define DIRECT_PLANES 72
 #define DIRECT_PLANE_BYTES (192 * 1024)

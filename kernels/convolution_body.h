@@ -19,7 +19,7 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     const int64_t taps = o->c * o->r * o->s;
     if (is_dense(o))
         NAME(matmul)(o->n, taps, o->filters, dy, o->filters, 1, weight, taps, 1, dx, NULL, NULL, 0, thread, threads);
-    else if (winograd_suits(o) && o->stride_h == 1) NAME(convolve_winograd_input)(o, dy, weight, dx, thread, threads);
+    else if (winograd_suits_input(o)) NAME(convolve_winograd_input)(o, dy, weight, dx, thread, threads);
     else NAME(convolve_direct_input)(o, dy, weight, dx, thread, threads);
 }
 

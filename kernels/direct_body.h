@@ -26,7 +26,7 @@ static void NAME(convolve_direct)(const convolution *shape, const REAL *x, const
         NAME(correlation) p = {.rows = filters, .pixels = rows * o.out_w,
                                .a_row = taps, .offset = offset,
                                .bias = bias ? bias + g * filters : NULL,
-                               .c = y + image * filters * plane + first * o.out_w, .c_row = plane};
+                               .c = y + image * filters * plane + first * o.out_w, .c_row = plane, .far_row = plane};
         for (int64_t e = 0; e == 0 || e < channels; e += block) {
             const REAL *source = x + (image * channels + e) * area;
             w.channels = smaller(block, channels - e);
@@ -35,6 +35,7 @@ static void NAME(convolve_direct)(const convolution *shape, const REAL *x, const
             p.a = weight + g * filters * taps + e * o.r * o.s;
             p.b = s.packed ? source + first * o.w : packed;
             p.resume = e > 0;
+            p.far = e == 0 ? p.c : NULL;
             p.relu = relu && e + block >= channels;
             NAME(correlate)(&p);
         }

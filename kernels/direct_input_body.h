@@ -161,7 +161,8 @@ static void NAME(convolve_direct_input)(const convolution *shape, const REAL *dy
             NAME(correlation) p = {.rows = count * taps, .pixels = rows * o.out_w, .taps = filters,
                                    .a = group_weight, .a_row = weight_row, .b = source, .offset = offset,
                                    .c = itself ? group_dx : planes.t + planes.above * o.out_w,
-                                   .c_row = itself ? area : planes.plane};
+                                   .c_row = itself ? area : planes.plane,
+                                   .far = first == 0 ? group_dx : NULL, .far_row = ceil_divide(area, taps)};
             if (planes.rows < o.out_h) NAME(roll_planes)(&planes, first);
             if (single) memcpy(p.c, source, (size_t)p.pixels * sizeof(REAL));
             else NAME(correlate)(&p);

@@ -101,7 +101,8 @@ static void NAME(pack_strip)(const window *w, const strip *s, const REAL *x, int
 #define TILE_VECTORS(rows) (smaller(4, ((VECTOR_BYTES == 64 ? 32 : 16) - 2) / ((rows) + 1)))
 
 /* c[i, j] = relu?(start + Σ_k a[i, k] b[offset[k] + j]): rows i, pixels j, taps k. The sums start from c
-   itself with `resume`, else from bias[i], or from 0 where that is NULL. */
+   itself with `resume`, else from bias[i], or from 0 where that is NULL. The memory at
+   `far` (rows, far_row) will be written soon: it is fetched while the sums go on, not waited for after. */
 typedef struct {
     int64_t rows, pixels, taps;
     const REAL *a;
@@ -112,6 +113,8 @@ typedef struct {
     REAL *c;
     int64_t c_row;
     int resume, relu;
+    const REAL *far; /* or NULL */
+    int64_t far_row;
 } NAME(correlation);
 
 /* A NaN stays. */
@@ -137,11 +140,14 @@ FASTNN_INLINE void NAME(correlate_tile)(const int rows, const int vectors, const
         for (int i = 0; i < rows; i++) {
             const REAL start = p->bias ? p->bias[i0 + i] : 0;
 #pragma GCC unroll 4
-            for (int j = 0; j < vectors; j++) {
-                __builtin_prefetch(c + i * c_row + j * LANES, 1); /* c is far away as a rule */
-                sum[i][j] = (VECTOR){0} + start;
-            }
+            for (int j = 0; j < vectors; j++) sum[i][j] = (VECTOR){0} + start;
         }
+    if (p->far && j0 < p->far_row)
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                __builtin_prefetch(p->far + (i0 + i) * p->far_row + j0 + j * LANES, 1);
     for (int64_t k = 0; k < taps; k++) {
         const REAL *at = b + offset[k];
         VECTOR b_k[4];

@@ -10,7 +10,8 @@
        stride 2:  Bᵀ d = d0 − d2, d2, d4 − d2, d1, d3            G g = g0, g0 + g2, g2, g1, g1
                   Aᵀ m = m0 + m1 + m3, m1 + m2 + m4
    (the even taps by the minimal filter of 2 taps, the odd one as it is). All factors are 0, ±1 or ½, so sums
-   of small integers stay exact. An infinite source pixel makes NaN of its whole tile.
+   of small integers stay exact, and errors are those of the direct form within a factor of 2. An infinite
+   source pixel makes NaN of its whole tile.
 
    Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015, section 4.1. */
 #ifndef FASTNN_WINOGRAD_H
@@ -24,12 +25,22 @@
 #define WINOGRAD_FILTERS 128
 /* Channels that are packed, then transformed from L1. */
 #define WINOGRAD_CHANNELS 4
-/* With fewer channels or filters the transforms cost more than the products save. */
-#define WINOGRAD_MIN 8
+/* With fewer channels or filters the transforms cost more than the products save: forward and by weight with
+   a stride of 1 and of 2, and by x, whose direct form is slower. */
+#define WINOGRAD_MIN 16
+#define WINOGRAD_MIN_STRIDED 64
+#define WINOGRAD_MIN_INPUT 8
 
+static inline int is_winograd(const convolution *o, int64_t least) {
+    return o->r == 3 && o->s == 3 && o->stride_h == o->stride_w && o->dilation_h == 1 && o->dilation_w == 1 &&
+           o->c / o->groups >= least && o->filters / o->groups >= least;
+}
 static inline int winograd_suits(const convolution *o) {
-    return o->r == 3 && o->s == 3 && o->stride_h == o->stride_w && o->stride_h <= 2 && o->dilation_h == 1 &&
-           o->dilation_w == 1 && o->c / o->groups >= WINOGRAD_MIN && o->filters / o->groups >= WINOGRAD_MIN;
+    return (o->stride_h == 1 && is_winograd(o, WINOGRAD_MIN)) ||
+           (o->stride_h == 2 && is_winograd(o, WINOGRAD_MIN_STRIDED));
+}
+static inline int winograd_suits_input(const convolution *o) {
+    return o->stride_h == 1 && is_winograd(o, WINOGRAD_MIN_INPUT);
 }
 
 /* The pieces along one axis: windows of 3 + stride, 2 · stride apart. */

@@ -68,12 +68,13 @@ FASTNN_INLINE void NAME(transform_weight)(const int stride, const NAME(winograd)
         for (int64_t e = 0; e < p->channels; e += LANES) {
             const int lanes = (int)smaller(LANES, p->channels - e);
             const REAL *from = weight + f * p->weight_filter + e * p->weight_channel;
-            REAL g[9][LANES] = {0};
-            for (int l = 0; l < lanes; l++)
-                for (int i = 0; i < 9; i++) g[i][l] = from[l * p->weight_channel + (p->turned ? 8 - i : i)];
+            REAL g[9][LANES];
+            for (int i = 0; i < 9; i += LANES)
+                NAME(transpose)(from + i, p->weight_channel, lanes, (int)smaller(LANES, 9 - i), g[i], LANES);
             VECTOR half[3][5], whole[5];
             for (int i = 0; i < 3; i++) {
-                const VECTOR row[3] = {NAME(load)(g[3 * i]), NAME(load)(g[3 * i + 1]), NAME(load)(g[3 * i + 2])};
+                VECTOR row[3];
+                for (int j = 0; j < 3; j++) row[j] = NAME(load)(g[p->turned ? 8 - 3 * i - j : 3 * i + j]);
                 NAME(expand_weight)(stride, row, half[i]);
             }
             for (int j = 0; j < side; j++) {
