@@ -36,7 +36,6 @@ cdef class Executor:
     cdef void*** output_slots
     cdef int64_t n_x_slots, n_output_slots
     cdef bint rebound
-    cdef int64_t x_bytes, output_bytes
 
     def __cinit__(
         self, ops, *, int64_t rows, x=None, y=None, weight=None, loss=None, step=None, output=None, int64_t cost=0
@@ -59,7 +58,6 @@ cdef class Executor:
         if x is not None:
             self.plan.single = self.x.dtype.itemsize == 4
             self.plan.x = cnp.PyArray_DATA(self.x)
-            self.x_bytes = self.x.nbytes
         if y is not None:
             self.plan.y = cnp.PyArray_DATA(self.y)
             self.plan.classes = self.y.dtype.kind == "i"
@@ -70,8 +68,6 @@ cdef class Executor:
             self.plan.loss = cnp.PyArray_DATA(self.loss)
         if step is not None:
             self.plan.step = <double*> cnp.PyArray_DATA(self.step)
-        if output is not None:
-            self.output_bytes = self.output.nbytes
         for i in range(n_ops):
             for j in range(MAX_OPERANDS):
                 if x is not None and self.plan.ops[i].t[j] == self.plan.x:
@@ -130,8 +126,6 @@ cdef class Executor:
         shape and dtype.
         """
         cdef cnp.ndarray source, target
-        cdef char* x_data
-        cdef char* out_data
         cdef bint locked
         if not cnp.PyArray_CheckExact(x):
             return None
@@ -156,15 +150,13 @@ cdef class Executor:
                 return None
         else:
             return None
-        x_data = <char*> cnp.PyArray_DATA(source)
-        out_data = <char*> cnp.PyArray_DATA(target)
-        if x_data < out_data + self.output_bytes and out_data < x_data + self.x_bytes:
-            return None  # they overlap: an op could overwrite what another still reads
+        if overlap(source, target):
+            return None  # an op could overwrite what another still reads
         # With the GIL kept throughout, no other run can come between: the lock is needed only otherwise.
         locked = self.busy or self.cost >= RELEASE_MIN_COST
         if locked:
             self.acquire()
-        self.bind(x_data, out_data)
+        self.bind(cnp.PyArray_DATA(source), cnp.PyArray_DATA(target))
         self.run_plan(team_size(self.cost))
         self.bind(self.plan.x, cnp.PyArray_DATA(self.output))
         if locked:
