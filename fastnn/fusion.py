@@ -1,7 +1,8 @@
 """Fusion: rewrites of the op list that spare a pass over memory and change no result.
 
 - linear or conv2d, then relu: one op that writes A; Z is never stored.
-- linear_backward_input, then relu_backward: one op that writes dZ, with A as the mask; dA is never stored.
+- linear_backward_input, conv2d_backward_input or max_pool2d_backward, then relu_backward: one op that writes
+  dZ, with A as the mask; dA is never stored.
 """
 
 from __future__ import annotations
@@ -41,15 +42,19 @@ def _join_relu(first: Op, second: Op) -> Op | None:
 
 
 def _join_mask(first: Op, second: Op) -> Op | None:
-    """da = linear_backward_input(dz), dx = relu_backward(da, a): dx = linear_backward_input(dz, mask a)."""
-    if first.kernel != "linear_backward_input":
-        return None
-    dy, weight, _ = first.reads
-    rows, columns = first.sizes["m"], first.sizes["k"]
-    # The ReLU may see the same memory in another shape, that of a convolution's planes.
+    """da = backward(dz, …), dx = relu_backward(da, a): dx = backward(dz, …, mask a)."""
     (_, a), (dx,) = second.reads, second.writes
-    mask, dx = (each and each.reshape(rows, columns) for each in (a, dx))
-    return replace(first, reads=(dy, weight, mask), writes=(dx,))
+    if a is None or dx is None:
+        return None
+    if first.kernel == "max_pool2d_backward" and first.reads[1] == a:
+        return replace(first, writes=(dx,), sizes={**first.sizes, "relu": 1})
+    if first.kernel not in ("linear_backward_input", "conv2d_backward_input"):
+        return None
+    # The ReLU may see the same memory in another shape, that of a convolution's planes.
+    written = first.writes[0]
+    assert written is not None
+    mask, dx = a.reshape(*written.shape), dx.reshape(*written.shape)
+    return replace(first, reads=(*first.reads[:-1], mask), writes=(dx,))
 
 
 _JOINS = {"relu": _join_relu, "relu_backward": _join_mask}

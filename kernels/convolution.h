@@ -36,6 +36,7 @@
 
 #define REAL float
 #define NAME(name) name##_f32
+#include "lanes_body.h"
 #include "strip_body.h"
 #include "tap_sums_body.h"
 #include "direct_body.h"
@@ -48,6 +49,7 @@
 #undef NAME
 #define REAL double
 #define NAME(name) name##_f64
+#include "lanes_body.h"
 #include "strip_body.h"
 #include "tap_sums_body.h"
 #include "direct_body.h"

@@ -13,11 +13,11 @@ cdef extern from "convolution.h":
         int relu, int64_t thread, int64_t threads,
     ) noexcept nogil
     void convolve_backward_input_f32(
-        const convolution* shape, const float* dy, const float* weight, float* dx,
+        const convolution* shape, const float* dy, const float* weight, const float* mask, float* dx,
         int64_t thread, int64_t threads,
     ) noexcept nogil
     void convolve_backward_input_f64(
-        const convolution* shape, const double* dy, const double* weight, double* dx,
+        const convolution* shape, const double* dy, const double* weight, const double* mask, double* dx,
         int64_t thread, int64_t threads,
     ) noexcept nogil
     void convolve_backward_weight_f32(
@@ -48,12 +48,14 @@ cdef void conv2d(
 cdef void conv2d_backward_input(
     real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
 ) noexcept nogil:
-    """dx (n, c, h, w) from dy (n, filters, out_h, out_w) and weight (filters, c / groups, r, s). Overwrites dx."""
+    """dx (n, c, h, w) from dy (n, filters, out_h, out_w) and weight (filters, c / groups, r, s), times
+    1[mask > 0] (n, c, h, w). Overwrites dx.
+    """
     cdef const convolution* shape = <const convolution*> n
     if real is float:
-        convolve_backward_input_f32(shape, t[0], t[1], t[2], thread, threads)
+        convolve_backward_input_f32(shape, t[0], t[1], t[2], t[3], thread, threads)
     else:
-        convolve_backward_input_f64(shape, t[0], t[1], t[2], thread, threads)
+        convolve_backward_input_f64(shape, t[0], t[1], t[2], t[3], thread, threads)
 
 
 cdef void conv2d_backward_weight(

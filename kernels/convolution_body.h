@@ -13,14 +13,15 @@ static void NAME(convolve)(const convolution *o, const REAL *x, const REAL *weig
     else NAME(convolve_direct)(o, x, weight, bias, y, relu, thread, threads);
 }
 
-/* dx[e, i, j] = Σ dy[f, p, q] weight[f, e, u, v] over f, u, v, where p · stride = i + pad − u · dilation. */
-static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, const REAL *weight, REAL *dx,
-                                          int64_t thread, int64_t threads) {
+/* dx[e, i, j] = Σ dy[f, p, q] weight[f, e, u, v] over f, u, v, where p · stride = i + pad − u · dilation; 0 where
+   the mask, unless that is NULL, isn't positive. */
+static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, const REAL *weight,
+                                          const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
     const int64_t taps = o->c * o->r * o->s;
     if (is_dense(o))
-        NAME(matmul)(o->n, taps, o->filters, dy, o->filters, 1, weight, taps, 1, dx, NULL, NULL, 0, thread, threads);
-    else if (winograd_suits_input(o)) NAME(convolve_winograd_input)(o, dy, weight, dx, thread, threads);
-    else NAME(convolve_direct_input)(o, dy, weight, dx, thread, threads);
+        NAME(matmul)(o->n, taps, o->filters, dy, o->filters, 1, weight, taps, 1, dx, NULL, mask, 0, thread, threads);
+    else if (winograd_suits_input(o)) NAME(convolve_winograd_input)(o, dy, weight, mask, dx, thread, threads);
+    else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 
 /* dweight[f, e, u, v] = Σ dy[f, p, q] x[e, i, j] over images and output pixels; dbias[f] = Σ dy[f], unless it is

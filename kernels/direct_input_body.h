@@ -113,8 +113,8 @@ static void NAME(end_planes)(const NAME(plane_block) * b, int64_t rows) {
 
 /* A sum is, over (u, v) in order, that of one chain each over the filters. Units of work: blocks of channels
    of one image and group, groups outermost, so that their weights are transposed once. */
-static void NAME(convolve_direct_input)(const convolution *shape, const REAL *dy, const REAL *weight, REAL *dx,
-                                        int64_t thread, int64_t threads) {
+static void NAME(convolve_direct_input)(const convolution *shape, const REAL *dy, const REAL *weight,
+                                        const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
     const convolution o = *shape;
     const int64_t channels = o.c / o.groups, filters = o.filters / o.groups, taps = o.r * o.s;
     const int64_t area = o.h * o.w, out_area = o.out_h * o.out_w;
@@ -175,6 +175,7 @@ static void NAME(convolve_direct_input)(const convolution *shape, const REAL *dy
                 NAME(gather_rows)(&w, &channel, first, first + rows, last, group_dx + e * area);
             }
         }
+        if (mask) NAME(apply_mask)(count * area, mask + (image * channels + e0) * area, group_dx);
     }
 }
 

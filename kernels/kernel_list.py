@@ -312,10 +312,10 @@ KERNELS: dict[str, Kernel] = {
         ),
         _kernel(
             "conv2d_backward_input",
-            reads="dy weight",
+            reads="dy weight mask?",
             writes="dx",
             sizes=_CONV2D_SIZES,
-            formula="the gradient of conv2d by x",
+            formula="the gradient of conv2d by x, times 1[mask > 0] (n, c, h, w) where given",
             cost=_conv2d_cost,
         ),
         _kernel(
@@ -338,9 +338,9 @@ KERNELS: dict[str, Kernel] = {
             "max_pool2d_backward",
             reads="dy x",
             writes="dx",
-            sizes=_POOL2D_SIZES,
+            sizes=_POOL2D_SIZES + " relu",
             formula="dx = the sum of dy over the windows whose maximum is here: the first in row order, "
-            "or the last NaN",
+            "or the last NaN; times 1[x > 0] if relu, x being a ReLU's result",
             cost=_pool2d_cost,
         ),
         _kernel(

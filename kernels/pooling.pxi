@@ -35,7 +35,8 @@ cdef void max_pool2d(
 cdef void max_pool2d_backward(
     real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
 ) noexcept nogil:
-    """dx = Σ of dy over the windows whose maximum is here: the first in row order, or the last NaN.
+    """dx = Σ of dy over the windows whose maximum is here: the first in row order, or the last NaN; times
+    1[x > 0] if relu.
 
     Overwrites dx.
     """
@@ -66,7 +67,8 @@ cdef void max_pool2d_backward(
                         if value != value:
                             best = at
                             largest = value
-                dx[best] += dy[(plane * out_h + p) * out_w + q]
+                if largest > 0 or not n[11]:
+                    dx[best] += dy[(plane * out_h + p) * out_w + q]
 
 
 cdef void avg_pool2d(

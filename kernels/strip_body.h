@@ -10,22 +10,6 @@
 /* Channels whose rows are packed together, so that they stay in L1 from one column tap to the next. */
 #define PACK_CHANNELS 4
 
-/* The lanes of even numbers of two vectors. */
-FASTNN_INLINE VECTOR NAME(even_lanes)(VECTOR first, VECTOR second) {
-    MASK even;
-#pragma GCC unroll 16
-    for (int lane = 0; lane < LANES; lane++) even[lane] = 2 * lane;
-    return __builtin_shuffle(first, second, even);
-}
-
-/* The lanes of two vectors by turns: vector 0 or 1 of both. */
-FASTNN_INLINE VECTOR NAME(interleave)(VECTOR even, VECTOR odd, const int number) {
-    MASK turns;
-#pragma GCC unroll 16
-    for (int lane = 0; lane < LANES; lane++) turns[lane] = (number * LANES + lane) / 2 + (lane & 1) * LANES;
-    return __builtin_shuffle(even, odd, turns);
-}
-
 /* LANES outputs of a source row: lane q is from[q · stride] for q in [begin, end), else 0. `stride` is a
    constant at the calls that matter. */
 FASTNN_INLINE VECTOR NAME(load_pixels)(const REAL *from, const int64_t stride, int64_t begin, int64_t end) {
@@ -92,6 +76,11 @@ static void NAME(pack_strip)(const window *w, const strip *s, const REAL *x, int
 #undef PACK_ROWS
             }
         }
+}
+
+/* x = 0 where the mask isn't positive. */
+FASTNN_INLINE void NAME(apply_mask)(int64_t count, const REAL *mask, REAL *x) {
+    for (int64_t i = 0; i < count; i++) x[i] = mask[i] > 0 ? x[i] : 0;
 }
 
 /* --- the register tile -------------------------------------------------------------------------------- */

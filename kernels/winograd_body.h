@@ -57,6 +57,7 @@ typedef struct {
     const REAL *source, *weight, *bias;
     int64_t weight_group, weight_filter, weight_channel; /* steps between the weights' … */
     int turned, relu;
+    const REAL *mask; /* or NULL */
     REAL *y;
 } NAME(winograd);
 
@@ -200,9 +201,11 @@ static void NAME(write_outputs)(const NAME(winograd) * p, const REAL *outputs, i
                                 int64_t filter, int64_t begin, int64_t end) {
     for (int64_t at = begin; at < end; at++, outputs += 2 * p->columns.out) {
         const int64_t image = at / p->rows.out * p->groups + g, i = at % p->rows.out * 2;
-        REAL *y = p->y + ((image * p->filters + filter) * p->out_h + i) * p->out_w;
-        NAME(copy_row)(outputs, p->out_w, y);
-        if (i + 1 < p->out_h) NAME(copy_row)(outputs + row, p->out_w, y + p->out_w);
+        const int64_t to = ((image * p->filters + filter) * p->out_h + i) * p->out_w;
+        const int64_t rows = smaller(2, p->out_h - i);
+        NAME(copy_row)(outputs, p->out_w, p->y + to);
+        if (rows == 2) NAME(copy_row)(outputs + row, p->out_w, p->y + to + p->out_w);
+        if (p->mask) NAME(apply_mask)(rows * p->out_w, p->mask + to, p->y + to);
     }
 }
 
@@ -270,8 +273,8 @@ static void NAME(convolve_winograd)(const convolution *o, const REAL *x, const R
 }
 
 /* dx, with a stride of 1: dy convolved with the weights transposed and turned. */
-static void NAME(convolve_winograd_input)(const convolution *o, const REAL *dy, const REAL *weight, REAL *dx,
-                                          int64_t thread, int64_t threads) {
+static void NAME(convolve_winograd_input)(const convolution *o, const REAL *dy, const REAL *weight,
+                                          const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
     const NAME(winograd) p = {.images = o->n, .groups = o->groups, .channels = filters, .filters = channels,
                               .rows = winograd_axis(o->out_h, o->h, 1, 2 - o->pad_top),
@@ -279,7 +282,7 @@ static void NAME(convolve_winograd_input)(const convolution *o, const REAL *dy, 
                               .out_h = o->h, .out_w = o->w,
                               .source = dy, .weight = weight,
                               .weight_group = filters * channels * 9, .weight_filter = 9,
-                              .weight_channel = channels * 9, .turned = 1, .y = dx};
+                              .weight_channel = channels * 9, .turned = 1, .mask = mask, .y = dx};
     NAME(run_winograd)(1, &p, thread, threads);
 }
 

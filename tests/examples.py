@@ -252,8 +252,9 @@ def _convolution(kernel, rng):
             results = reference.conv2d_backward(dy, x, weight, **plain)
             return dict(zip(("dx", "dweight", "dbias"), results, strict=True))
 
-        def by_input(dy, weight, x=x, gradients=gradients):
-            return {"dx": gradients(dy, x, weight)["dx"]}
+        def by_input(dy, weight, mask, x=x, gradients=gradients):
+            dx = gradients(dy, x, weight)["dx"]
+            return {"dx": dx if mask is None else reference.relu_backward(dx, mask)}
 
         def by_weight(x, dy, weight=weight, gradients=gradients, biased=True):
             results = gradients(dy, x, weight)
@@ -275,7 +276,9 @@ def _convolution(kernel, rng):
             case "conv2d_naive_backward":
                 yield Example({"dy": dy, "x": x, "weight": weight}, gradients, sizes)
             case "conv2d_backward_input":
-                yield Example({"dy": dy, "weight": weight}, by_input, sizes)
+                mask = np.maximum(rng.normal(size=x.shape), 0)
+                yield Example({"dy": dy, "weight": weight, "mask": None}, by_input, sizes)
+                yield Example({"dy": dy, "weight": weight, "mask": mask}, by_input, sizes)
             case "conv2d_backward_weight":
                 yield Example({"x": x, "dy": dy}, by_weight, sizes)
                 yield Example({"x": x, "dy": dy}, without_bias, sizes)
@@ -306,10 +309,16 @@ def _pooling(kernel, rng):
         def backward(dy, x=x, plain=plain, pool=pool):
             return {"dx": pool(dy, x, *plain)}
 
+        def with_relu(dy, x, backward=backward):
+            return {"dx": reference.relu_backward(backward(dy, x)["dx"], x)}
+
         reads = {"dy": rng.normal(size=y_shape), "x": x}
         if kernel == "avg_pool2d_backward":
             del reads["x"]
-        if kernel.endswith("_backward"):
+        if kernel == "max_pool2d_backward":
+            yield Example(reads, backward, sizes | {"relu": 0})
+            yield Example(reads | {"x": reference.relu(x)}, with_relu, sizes | {"relu": 1})
+        elif kernel.endswith("_backward"):
             yield Example(reads, backward, sizes)
         else:
             yield Example({"x": x}, forward, sizes)

@@ -123,6 +123,18 @@ FUSED = {
     "linear and relu": ([fn.Dense(5), fn.ReLU(), fn.Dense(1), fn.Sigmoid()], (4,)),
     "relu twice": ([fn.Dense(5), fn.ReLU(), fn.ReLU(), fn.Dense(1), fn.Sigmoid()], (4,)),
     "conv2d and relu": ([fn.Conv2D(3, 2), fn.ReLU(), fn.Flatten(), fn.Dense(1), fn.Sigmoid()], (2, 4, 4)),
+    "relu between convolutions": (
+        [fn.Conv2D(3, 2), fn.ReLU(), fn.Conv2D(2, 2), fn.ReLU(), fn.Flatten(), fn.Dense(1), fn.Sigmoid()],
+        (2, 5, 5),
+    ),
+    "relu before Winograd's form": (
+        [fn.Conv2D(16, 3), fn.ReLU(), fn.Conv2D(16, 3), fn.ReLU(), fn.Flatten(), fn.Dense(1), fn.Sigmoid()],
+        (2, 8, 9),
+    ),
+    "relu before a pool": (
+        [fn.Conv2D(3, 2), fn.ReLU(), fn.MaxPool2D(2), fn.Flatten(), fn.Dense(1), fn.Sigmoid()],
+        (2, 5, 6),
+    ),
     "relu after pool": (
         [fn.Conv2D(3, 2), fn.MaxPool2D(2), fn.ReLU(), fn.Flatten(), fn.Dense(1), fn.Sigmoid()],
         (2, 5, 5),

@@ -102,7 +102,7 @@ def conv2d_backward(
     dtype, (dy, x, weight) = floats(dy=dy, x=x, weight=weight)
     geometry = _geometry(x, weight, stride, padding, dilation, groups)
     dx, dweight, dbias = _gradients(dy, x, weight, geometry)
-    call("conv2d_backward_input", dtype, (dy, weight, dx), tuple(geometry))
+    call("conv2d_backward_input", dtype, (dy, weight, None, dx), tuple(geometry))
     call("conv2d_backward_weight", dtype, (x, dy, dweight, dbias), tuple(geometry))
     return dx, dweight, dbias
 

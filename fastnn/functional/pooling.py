@@ -77,7 +77,7 @@ def max_pool2d_backward(
     geometry = _geometry(x, kernel_size, stride, padding)
     exact_shape("dy", dy, geometry.y_shape(x), "(n, c, out_h, out_w)")
     dx = result(out, x.shape, dtype, (dy, x))
-    call("max_pool2d_backward", dtype, (dy, x, dx), tuple(geometry))
+    call("max_pool2d_backward", dtype, (dy, x, dx), (*geometry, 0))
     return deliver(dx, out)
 
 

@@ -70,7 +70,7 @@ class Conv2D(Layer):
         sizes = self._sizes(x, y)
         scope.emit("conv2d_backward_weight", [x, dy], [scope["dW"], scope["db"]], **sizes)
         if dx is not None:
-            scope.emit("conv2d_backward_input", [dy, scope["W"]], [dx], **sizes)
+            scope.emit("conv2d_backward_input", [dy, scope["W"], None], [dx], **sizes)
 
     def _sizes(self, x: Tensor, y: Tensor) -> dict[str, float]:
         n, c, h, w = x.shape

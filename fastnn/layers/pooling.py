@@ -57,7 +57,7 @@ class MaxPool2D(_Pool2D):
 
     def backward(self, scope: Scope, x: Tensor, y: Tensor, dy: Tensor, dx: Tensor | None) -> None:
         if dx is not None:
-            scope.emit("max_pool2d_backward", [dy, x], [dx], **self._sizes(x, y))
+            scope.emit("max_pool2d_backward", [dy, x], [dx], **self._sizes(x, y), relu=0)
 
 
 @dataclass(frozen=True, repr=False)

@@ -193,16 +193,15 @@ def _transpose_weight(o, weight, transposed):
 def conv2d_backward_input(t, n, s, thread, threads):
     """dx: c (channels, pixels) = a (channels, taps) b (taps, pixels), the taps here being filters x window.
 
-    The threads divide the panels of input pixels of all images and groups. The weights are transposed on the
-    heap.
+    Times 1[mask > 0] where there is a mask. The threads divide the panels of input pixels of all images and
+    groups. The weights are transposed on the heap.
     """
     o = _shape(n)
-    dx = t[2]
+    masked, dx = not is_null(t[2]), t[3]
     width = tile_columns(dx)
     panel = stack(dx, PANEL_SIZE)
     window, pixels = o.size_r * o.size_s, o.h * o.w
     taps, panels = o.filters * window, (pixels + width - 1) // width
-    none = null(dx), 0
     begin, end = share(o.images * o.groups * panels, 1, thread, threads)
     if begin == end:
         return
@@ -223,8 +222,11 @@ def conv2d_backward_input(t, n, s, thread, threads):
                 _take_window_backward(o, plane, u, v, i, column, offset(panel, k * width), columns)
                 f, u, v = _next(o, f, u, v)
             a = offset(transposed, g * o.channels * taps + tap), taps, 1
-            start = c if tap > 0 else none
-            multiply_rows(o.channels, columns, depth, a, (panel, width), c, start, none, False)
+            start = c if tap > 0 else (null(dx), 0)
+            mask = null(dx), pixels
+            if masked and tap + PANEL_K >= taps:
+                mask = offset(t[2], image_group * o.channels * pixels + pixel), pixels
+            multiply_rows(o.channels, columns, depth, a, (panel, width), c, start, mask, False)
     free(transposed)
 
 

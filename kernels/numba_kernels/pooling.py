@@ -44,8 +44,10 @@ def max_pool2d(t, n, s, thread, threads):
 
 @kernel
 def max_pool2d_backward(t, n, s, thread, threads):
-    """dx = Σ of dy over the windows whose maximum is here: the first in row order, or the last NaN."""
-    h, w, out_h, out_w = n[1], n[2], n[9], n[10]
+    """dx = Σ of dy over the windows whose maximum is here: the first in row order, or the last NaN; times
+    1[x > 0] if relu.
+    """
+    h, w, out_h, out_w, relu = n[1], n[2], n[9], n[10], n[11] != 0
     begin, end = share(n[0], 1, thread, threads)
     for plane in range(begin, end):
         x, dx, dy = (
@@ -63,7 +65,8 @@ def max_pool2d_backward(t, n, s, thread, threads):
                     for column in _inside(left, n[4], w):
                         value = x[row * w + column]
                         best = row * w + column if value > x[best] or value != value else best
-                dx[best] += dy[p * out_w + q]
+                if x[best] > 0 or not relu:
+                    dx[best] += dy[p * out_w + q]
 
 
 @kernel
