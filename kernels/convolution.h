@@ -18,6 +18,7 @@
 #define FASTNN_CONVOLUTION_H
 
 #include "arena.h"
+#include "lanes.h"
 #include "matmul.h"
 #include "simd.h"
 #include "window.h"
@@ -36,7 +37,6 @@
 
 #define REAL float
 #define NAME(name) name##_f32
-#include "lanes_body.h"
 #include "strip_body.h"
 #include "tap_sums_body.h"
 #include "direct_body.h"
@@ -49,7 +49,6 @@
 #undef NAME
 #define REAL double
 #define NAME(name) name##_f64
-#include "lanes_body.h"
 #include "strip_body.h"
 #include "tap_sums_body.h"
 #include "direct_body.h"

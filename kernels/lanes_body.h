@@ -1,4 +1,4 @@
-/* Lanes in other orders, for one dtype: REAL and NAME are set by who includes this file. */
+/* Lanes in other orders, for one dtype: REAL and NAME are set by lanes.h. */
 
 #define VECTOR NAME(vector)
 #define MASK NAME(mask)
@@ -10,6 +10,14 @@ FASTNN_INLINE VECTOR NAME(even_lanes)(VECTOR first, VECTOR second) {
 #pragma GCC unroll 16
     for (int lane = 0; lane < LANES; lane++) even[lane] = 2 * lane;
     return __builtin_shuffle(first, second, even);
+}
+
+/* The lanes of odd numbers of two vectors. */
+FASTNN_INLINE VECTOR NAME(odd_lanes)(VECTOR first, VECTOR second) {
+    MASK odd;
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANES; lane++) odd[lane] = 2 * lane + 1;
+    return __builtin_shuffle(first, second, odd);
 }
 
 /* The lanes of two vectors by turns: vector 0 or 1 of both. */
