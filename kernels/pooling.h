@@ -19,12 +19,19 @@ typedef struct {
     int64_t planes, h, w, r, s, stride_h, stride_w, pad_top, pad_left, out_h, out_w;
 } pooling;
 
-/* The forms: 2 x 2 windows side by side, which most networks have, are done in registers. Other windows of up
-   to NARROW columns have the outputs along the lanes, wider ones the window's columns. */
+/* The forms. 2 x 2 windows side by side, which most networks have, are done in registers. Other windows of up
+   to NARROW columns have the outputs along the lanes; wider ones, and those of whole rows of the image, have
+   the window's pixels along them. */
 #define NARROW 32
 static inline int is_pairs(const pooling *o) {
     return o->r == 2 && o->s == 2 && o->stride_h == 2 && o->stride_w == 2 && o->pad_top == 0 && o->pad_left == 0;
 }
+static inline int is_whole_rows(const pooling *o) { return o->out_w == 1 && o->s - o->pad_left >= o->w; }
+static inline int is_narrow(const pooling *o) { return !is_pairs(o) && !is_whole_rows(o) && o->s <= NARROW; }
+
+/* A vector of every second or third number is shuffled from as many vectors; with longer steps its lanes are
+   loaded one by one. */
+#define MOST_VECTORS 3
 
 #define REAL float
 #define NAME(name) name##_f32

@@ -103,15 +103,28 @@ FASTNN_INLINE void NAME(average_pairs_backward)(const pooling *o, const REAL *dy
 
 /* A row of the image between columns of padding, and room for what vectors read beyond. */
 static inline int64_t NAME(padded_width)(const pooling *o) {
-    return o->pad_left + larger(o->w, (o->out_w - 1) * o->stride_w + o->s) + 2 * LANES;
+    return o->pad_left + larger(o->w, (o->out_w - 1) * o->stride_w + o->s) + MOST_VECTORS * LANES;
 }
 
-/* Lane l is from[l · stride], for the first `count` lanes at least. */
-FASTNN_INLINE VECTOR NAME(load_every)(const REAL *from, int64_t stride, int64_t count) {
-    if (stride == 1) return NAME(load)(from);
-    if (stride == 2) return NAME(even_lanes)(NAME(load)(from), NAME(load)(from + LANES));
+/* Lane l is from[l · stride], for the first `count` lanes at least; `stride` is a constant at the calls that
+   matter, which read `stride` vectors. */
+FASTNN_INLINE VECTOR NAME(load_every)(const REAL *from, const int64_t stride, int64_t count) {
     VECTOR v = {0};
-    for (int64_t l = 0; l < smaller(LANES, count); l++) v[l] = from[l * stride];
+    if (stride > MOST_VECTORS) {
+        for (int64_t l = 0; l < smaller(LANES, count); l++) v[l] = from[l * stride];
+        return v;
+    }
+    v = NAME(load)(from);
+#pragma GCC unroll 4
+    for (int i = 1; i < stride; i++) { /* the lanes that lie in vector i; the first time, those before too */
+        MASK place;
+#pragma GCC unroll 16
+        for (int l = 0; l < LANES; l++) {
+            const int at = l * (int)stride, vector = at / LANES;
+            place[l] = vector == i ? LANES + at % LANES : i == 1 && vector == 0 ? at : l;
+        }
+        v = __builtin_shuffle(v, NAME(load)(from + i * LANES), place);
+    }
     return v;
 }
 
@@ -126,7 +139,8 @@ FASTNN_INLINE void NAME(combine_rows)(const int average, const REAL *x, int64_t 
 }
 
 /* y = the windows' results of a plane: first down the rows of every column, then along the columns. */
-FASTNN_INLINE void NAME(pool_plane)(const int average, const pooling *o, const REAL *x, REAL *padded, REAL *y) {
+FASTNN_INLINE void NAME(pool_plane)(const int64_t stride, const int average, const pooling *o, const REAL *x,
+                                    REAL *padded, REAL *y) {
     const int64_t width = NAME(padded_width)(o);
     const REAL none = average ? 0 : (REAL)-INFINITY, count = (REAL)(o->r * o->s);
     for (int64_t p = 0; p < o->out_h; p++) {
@@ -138,62 +152,93 @@ FASTNN_INLINE void NAME(pool_plane)(const int average, const pooling *o, const R
     }
     for (int64_t p = 0; p < o->out_h; p++)
         for (int64_t q = 0; q < o->out_w; q += LANES) {
-            const REAL *row = padded + p * width + q * o->stride_w;
-            VECTOR best = NAME(load_every)(row, o->stride_w, o->out_w - q);
+            const REAL *row = padded + p * width + q * stride;
+            VECTOR best = NAME(load_every)(row, stride, o->out_w - q);
             for (int64_t v = 1; v < o->s; v++)
-                best = NAME(combine)(average, best, NAME(load_every)(row + v, o->stride_w, o->out_w - q));
+                best = NAME(combine)(average, best, NAME(load_every)(row + v, stride, o->out_w - q));
             NAME(store_some)(y + p * o->out_w + q, average ? best / count : best, o->out_w - q);
         }
 }
 
-/* The same for wide windows: `row` has room for w columns. */
+/* All of x[0 … count − 1] combined. */
+FASTNN_INLINE REAL NAME(combine_all)(const int average, const REAL *x, int64_t count) {
+    const VECTOR none = (VECTOR){0} + (average ? 0 : (REAL)-INFINITY);
+    VECTOR best[4] = {none, none, none, none};
+    int64_t j = 0;
+    for (; j + 4 * LANES <= count; j += 4 * LANES)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) best[i] = NAME(combine)(average, best[i], NAME(load)(x + j + i * LANES));
+    for (; j < count; j += LANES) {
+        MASK lane;
+#pragma GCC unroll 16
+        for (int l = 0; l < LANES; l++) lane[l] = l;
+        const MASK there = lane < (MASK){0} + (NAME(lane))smaller(LANES, count - j);
+        const VECTOR rest = NAME(select)(there, NAME(load_some)(x + j, count - j), none);
+        best[0] = NAME(combine)(average, best[0], rest);
+    }
+    best[0] = NAME(combine)(average, best[0], best[1]);
+    best[2] = NAME(combine)(average, best[2], best[3]);
+    best[0] = NAME(combine)(average, best[0], best[2]);
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half > 0; half /= 2) {
+        MASK turned;
+#pragma GCC unroll 16
+        for (int l = 0; l < LANES; l++) turned[l] = l ^ half;
+        best[0] = NAME(combine)(average, best[0], __builtin_shuffle(best[0], turned));
+    }
+    return best[0][0];
+}
+
+/* The same for windows of whole rows, whose pixels follow each other, and for wide ones: `row` has room for w
+   columns. */
 FASTNN_INLINE void NAME(pool_wide)(const int average, const pooling *o, const REAL *x, REAL *row, REAL *y) {
+    const REAL count = (REAL)(o->r * o->s);
     for (int64_t p = 0; p < o->out_h; p++) {
         const int64_t top = p * o->stride_h - o->pad_top, first = larger(0, top);
-        NAME(combine_rows)(average, x + first * o->w, smaller(top + o->r, o->h) - first, o->w, row);
+        const int64_t rows = smaller(top + o->r, o->h) - first;
+        if (!is_whole_rows(o)) NAME(combine_rows)(average, x + first * o->w, rows, o->w, row);
         for (int64_t q = 0; q < o->out_w; q++) {
             const int64_t left = q * o->stride_w - o->pad_left;
             const int64_t begin = larger(0, left), end = smaller(left + o->s, o->w);
-            VECTOR best = (VECTOR){0} + (average ? 0 : (REAL)-INFINITY);
-            int64_t j = begin;
-            for (; j + LANES <= end; j += LANES) best = NAME(combine)(average, best, NAME(load)(row + j));
-            REAL lane[LANES], value;
-            NAME(store)(lane, best);
-            value = lane[0];
-            for (int l = 1; l < LANES; l++)
-                value = average ? value + lane[l] : lane[l] > value || lane[l] != lane[l] ? lane[l] : value;
-            for (; j < end; j++) value = average ? value + row[j] : row[j] > value || row[j] != row[j] ? row[j] : value;
-            y[p * o->out_w + q] = average ? value / (REAL)(o->r * o->s) : value;
+            const REAL value = is_whole_rows(o) ? NAME(combine_all)(average, x + first * o->w, rows * o->w)
+                                                : NAME(combine_all)(average, row + begin, end - begin);
+            y[p * o->out_w + q] = average ? value / count : value;
         }
     }
 }
 
 /* dx += dy of the windows (p, q … q + LANES − 1), at the pixel that each one's maximum has, found for all of
    them together; `padded` is x between columns of −∞. */
-FASTNN_INLINE void NAME(max_windows_backward)(const pooling *o, int relu, const REAL *dy, const REAL *padded,
-                                              int64_t p, int64_t q, REAL *dx) {
+FASTNN_INLINE void NAME(max_windows_backward)(const int64_t stride, const pooling *o, int relu, const REAL *dy,
+                                              const REAL *padded, int64_t p, int64_t q, REAL *dx) {
     const int64_t width = NAME(padded_width)(o), count = smaller(LANES, o->out_w - q);
     const int64_t top = p * o->stride_h - o->pad_top, first = larger(0, top);
-    const REAL *row = padded + q * o->stride_w;
     VECTOR best = (VECTOR){0} + (REAL)-INFINITY;
-    MASK place = {0}, number = {0}; /* pixels are numbered in the window's order, from the first inside */
-    for (int64_t u = first; u < smaller(top + o->r, o->h); u++)
-        for (int64_t v = 0; v < o->s; v++, number += 1) {
-            const VECTOR value = NAME(load_every)(row + u * width + v, o->stride_w, count);
-            const MASK takes = NAME(takes)(value, best);
+    MASK place = {0}; /* in x, from the window's first pixel on */
+    for (int64_t i = first; i < smaller(top + o->r, o->h); i++)
+        for (int64_t v = 0; v < o->s; v++) {
+            const VECTOR value = NAME(load_every)(padded + i * width + q * stride + v, stride, count);
+            const MASK takes = NAME(takes)(value, best), here = (MASK){0} + (NAME(lane))((i - first) * o->w + v);
             best = NAME(select)(takes, value, best);
-            place = (number & takes) | (place & ~takes);
+            place = (here & takes) | (place & ~takes);
         }
+    VECTOR gradient = NAME(load_some)(dy + p * o->out_w + q, count);
+    if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
+    REAL maximum[LANES], part[LANES];
+    NAME(lane) places[LANES];
+    NAME(store)(maximum, best);
+    NAME(store)(part, gradient);
+    memcpy(places, &place, sizeof place);
+    dx += first * o->w - o->pad_left;
     for (int64_t l = 0; l < count; l++) {
-        const int64_t left = (q + l) * o->stride_w - o->pad_left;
+        const int64_t left = (q + l) * stride;
         /* Where all are −∞, the first one inside. */
-        const int64_t at = best[l] == (REAL)-INFINITY ? larger(0, -left) : place[l];
-        if (best[l] > 0 || !relu) dx[(first + at / o->s) * o->w + left + at % o->s] += dy[p * o->out_w + q + l];
+        dx[maximum[l] == (REAL)-INFINITY ? larger(o->pad_left, left) : left + places[l]] += part[l];
     }
 }
 
-FASTNN_INLINE void NAME(max_plane_backward)(const pooling *o, int relu, const REAL *dy, const REAL *x, REAL *padded,
-                                            REAL *dx) {
+FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const pooling *o, int relu, const REAL *dy,
+                                            const REAL *x, REAL *padded, REAL *dx) {
     const int64_t width = NAME(padded_width)(o);
     memset(dx, 0, (size_t)(o->h * o->w) * sizeof(REAL));
     for (int64_t i = 0; i < o->h; i++) {
@@ -203,20 +248,33 @@ FASTNN_INLINE void NAME(max_plane_backward)(const pooling *o, int relu, const RE
         memcpy(row + o->pad_left, x + i * o->w, (size_t)o->w * sizeof(REAL));
     }
     for (int64_t p = 0; p < o->out_h; p++)
-        for (int64_t q = 0; q < o->out_w; q += LANES) NAME(max_windows_backward)(o, relu, dy, padded, p, q, dx);
+        for (int64_t q = 0; q < o->out_w; q += LANES)
+            NAME(max_windows_backward)(stride, o, relu, dy, padded, p, q, dx);
 }
 
-/* The same for wide windows, one by one. */
+/* The place in x[0 … count − 1] of its maximum, the first one's, or the last NaN's. */
+FASTNN_INLINE int64_t NAME(find_maximum)(const REAL *x, int64_t count) {
+    const REAL value = NAME(combine_all)(0, x, count);
+    int64_t at = 0;
+    if (value == value) while (x[at] != value) at++;
+    else for (at = count - 1; x[at] == x[at];) at--;
+    return at;
+}
+
+/* The same for wide windows, and those of whole rows, one by one. */
 static void NAME(max_wide_backward)(const pooling *o, int relu, const REAL *dy, const REAL *x, REAL *dx) {
     memset(dx, 0, (size_t)(o->h * o->w) * sizeof(REAL));
     for (int64_t p = 0; p < o->out_h; p++)
         for (int64_t q = 0; q < o->out_w; q++) {
             const int64_t top = p * o->stride_h - o->pad_top, left = q * o->stride_w - o->pad_left;
-            int64_t best = larger(0, top) * o->w + larger(0, left);
-            for (int64_t i = larger(0, top); i < smaller(top + o->r, o->h); i++)
-                for (int64_t j = larger(0, left); j < smaller(left + o->s, o->w); j++) {
-                    const REAL value = x[i * o->w + j];
-                    if (value > x[best] || value != value) best = i * o->w + j;
+            const int64_t first = larger(0, top), bottom = smaller(top + o->r, o->h);
+            const int64_t begin = larger(0, left), end = smaller(left + o->s, o->w);
+            int64_t best = first * o->w + begin;
+            if (is_whole_rows(o)) best += NAME(find_maximum)(x + best, (bottom - first) * o->w);
+            else
+                for (int64_t i = first; i < bottom; i++) {
+                    const int64_t at = i * o->w + begin + NAME(find_maximum)(x + i * o->w + begin, end - begin);
+                    if (x[at] > x[best] || x[at] != x[at]) best = at;
                 }
             if (x[best] > 0 || !relu) dx[best] += dy[p * o->out_w + q];
         }
@@ -241,16 +299,27 @@ static void NAME(average_plane_backward)(const pooling *o, const REAL *dy, REAL 
 
 /* --- the kernels --------------------------------------------------------------------------------------- */
 
+/* `form`(stride, …) with the stride as a constant where one is worth it. */
+#define WITH_STRIDE(form, ...)                                                                               \
+    switch (o->stride_w) {                                                                                   \
+        case 1: form(1, __VA_ARGS__); break;                                                                 \
+        case 2: form(2, __VA_ARGS__); break;                                                                 \
+        case 3: form(3, __VA_ARGS__); break;                                                                 \
+        default: form(o->stride_w, __VA_ARGS__);                                                             \
+    }
+
 /* y = every window's maximum (a NaN wins) or its average, with padding as zeros. */
 FASTNN_INLINE void NAME(pool)(const int average, const pooling *o, const REAL *x, REAL *y, int64_t thread,
                               int64_t threads) {
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
-    const int64_t scratch = o->s <= NARROW ? o->out_h * NAME(padded_width)(o) : o->w;
-    REAL *padded = is_pairs(o) ? NULL : arena((size_t)scratch * sizeof(REAL));
+    const int in_lanes = is_narrow(o);
+    REAL *padded = arena((size_t)(in_lanes ? o->out_h * NAME(padded_width)(o) : o->w) * sizeof(REAL));
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
-        if (is_pairs(o)) NAME(pool_pairs)(average, o, x + plane * area, y + plane * out_area);
-        else if (o->s <= NARROW) NAME(pool_plane)(average, o, x + plane * area, padded, y + plane * out_area);
-        else NAME(pool_wide)(average, o, x + plane * area, padded, y + plane * out_area);
+        const REAL *x_plane = x + plane * area;
+        REAL *y_plane = y + plane * out_area;
+        if (is_pairs(o)) NAME(pool_pairs)(average, o, x_plane, y_plane);
+        else if (!in_lanes) NAME(pool_wide)(average, o, x_plane, padded, y_plane);
+        else WITH_STRIDE(NAME(pool_plane), average, o, x_plane, padded, y_plane)
     }
 }
 
@@ -267,13 +336,13 @@ static void NAME(average_pool)(const pooling *o, const REAL *x, REAL *y, int64_t
 static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, const REAL *x, REAL *dx,
                                     int64_t thread, int64_t threads) {
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
-    const int in_lanes = !is_pairs(o) && o->s <= NARROW;
+    const int in_lanes = is_narrow(o);
     REAL *padded = in_lanes ? arena((size_t)(o->h * NAME(padded_width)(o)) * sizeof(REAL)) : NULL;
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         const REAL *dy_plane = dy + plane * out_area, *x_plane = x + plane * area;
         if (is_pairs(o)) NAME(max_pairs_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
-        else if (in_lanes) NAME(max_plane_backward)(o, relu, dy_plane, x_plane, padded, dx + plane * area);
-        else NAME(max_wide_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
+        else if (!in_lanes) NAME(max_wide_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
+        else WITH_STRIDE(NAME(max_plane_backward), o, relu, dy_plane, x_plane, padded, dx + plane * area)
     }
 }
 
@@ -288,6 +357,7 @@ static void NAME(average_pool_backward)(const pooling *o, const REAL *dy, REAL *
     }
 }
 
+#undef WITH_STRIDE
 #undef VECTOR
 #undef MASK
 #undef LANES
