@@ -137,6 +137,25 @@ def pair(name: str, value: Any, minimum: int) -> tuple[int, int]:
     return both
 
 
+def paddings(
+    padding: Any, strides: tuple[int, int], reach: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A convolution's padding before (top, left) and after (bottom, right) an image.
+
+    `padding` is an int, two of them, or "same". `reach` is how far the kernel's last row and column lie
+    beyond its first.
+    """
+    if isinstance(padding, str):
+        if padding != "same":
+            raise ValueError(f'padding must be an int, a pair of ints or "same", got {padding!r}')
+        if strides != (1, 1):
+            raise ValueError(f'padding "same" needs stride 1, got stride {strides}')
+        before = reach[0] // 2, reach[1] // 2
+        return before, (reach[0] - before[0], reach[1] - before[1])
+    both = pair("padding", padding, 0)
+    return both, both
+
+
 def probabilities(name: str, labels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Labels of a binary loss: 0, 1 or anything between (a soft label), as an operand of `dtype`."""
     if labels.size and not (labels.min() >= 0 and labels.max() <= 1):  # false for NaN as well

@@ -1,16 +1,20 @@
-"""Fusion: rewrites of the op list that spare a pass over memory and change no result.
+"""Fusion: rewrites of the op list that spare a pass over memory and change no result to the bit.
 
 - linear or conv2d, then relu: one op that writes A; Z is never stored.
 - linear_backward_input, conv2d_backward_input or max_pool2d_backward, then relu_backward: one op that writes
   dZ, with A as the mask; dA is never stored.
+- In a prediction conv2d, then batch_norm_inference: the norm goes into the weights, which are few beside the
+  pixels, so one op that writes N. This one rounds elsewhere. (After a dense layer the weights are many beside
+  the outputs of a row, and the norm stays.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
-from fastnn.ops import Op
+from fastnn.ops import Op, make_op
 
 
 def fuse(ops: Sequence[Op]) -> list[Op]:
@@ -19,9 +23,10 @@ def fuse(ops: Sequence[Op]) -> list[Op]:
     for second in ops:
         join = _JOINS.get(second.kernel)
         first = join and _only_source(second, fused)
-        joined = join(first, second) if join and first else None
+        joined = join(first, second) if join and first else ()
         if first and joined:
-            fused[fused.index(first)] = joined
+            at = fused.index(first)
+            fused[at : at + 1] = joined
             fused.remove(second)
     return fused
 
@@ -34,27 +39,40 @@ def _only_source(op: Op, ops: Sequence[Op]) -> Op | None:
     return writers[0] if len(readers) == len(writers) == 1 else None
 
 
-def _join_relu(first: Op, second: Op) -> Op | None:
+def _join_relu(first: Op, second: Op) -> tuple[Op, ...]:
     """y = linear(x), a = relu(y): a = linear(x) with the flag relu. conv2d likewise."""
-    if first.sizes.get("relu") != 0:
-        return None
-    return replace(first, writes=second.writes, sizes={**first.sizes, "relu": 1})
+    if first.kernel not in ("linear", "conv2d") or first.sizes["relu"]:
+        return ()
+    return (replace(first, writes=second.writes, sizes={**first.sizes, "relu": 1}),)
 
 
-def _join_mask(first: Op, second: Op) -> Op | None:
+def _join_mask(first: Op, second: Op) -> tuple[Op, ...]:
     """da = backward(dz, …), dx = relu_backward(da, a): dx = backward(dz, …, mask a)."""
     (_, a), (dx,) = second.reads, second.writes
-    if a is None or dx is None:
-        return None
+    assert a is not None
+    assert dx is not None
     if first.kernel == "max_pool2d_backward" and first.reads[1] == a:
-        return replace(first, writes=(dx,), sizes={**first.sizes, "relu": 1})
+        return (replace(first, writes=(dx,), sizes={**first.sizes, "relu": 1}),)
     if first.kernel not in ("linear_backward_input", "conv2d_backward_input"):
-        return None
+        return ()
     # The ReLU may see the same memory in another shape, that of a convolution's planes.
     written = first.writes[0]
     assert written is not None
     mask, dx = a.reshape(*written.shape), dx.reshape(*written.shape)
-    return replace(first, reads=(*first.reads[:-1], mask), writes=(dx,))
+    return (replace(first, reads=(*first.reads[:-1], mask), writes=(dx,)),)
 
 
-_JOINS = {"relu": _join_relu, "relu_backward": _join_mask}
+def _join_batch_norm(first: Op, second: Op) -> tuple[Op, ...]:
+    """z = conv2d(x, w, b), n = batch_norm_inference(z, …): n = conv2d(x, folded w, folded b)."""
+    if first.kernel != "conv2d" or first.sizes["relu"]:
+        return ()
+    x, weight, bias = first.reads
+    assert weight is not None
+    assert bias is not None
+    folded = [replace(each, name=f"folded_{each.name}") for each in (weight, bias)]
+    numbers = {"channels": weight.shape[0], "inner": prod(weight.shape[1:]), **second.scalars}
+    fold = make_op("fold_batch_norm", [weight, bias, *second.reads[1:]], folded, numbers)
+    return fold, replace(first, reads=(x, *folded), writes=second.writes)
+
+
+_JOINS = {"relu": _join_relu, "relu_backward": _join_mask, "batch_norm_inference": _join_batch_norm}

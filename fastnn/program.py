@@ -33,7 +33,7 @@ class Program:
         """Give every tensor its memory: `shared` has the arrays that belong to the network.
 
         `batch` are the tensors that the executor fills or reads for every batch: x, y, weight, loss. `shapes`
-        says in which shape an array is seen under its name.
+        says in which shape an array is seen under its name, if not in its op's.
         """
         self.ops = tuple(ops)
         self.batch = dict(batch)
@@ -43,7 +43,11 @@ class Program:
         self.backend = get_backend()
         self.cost = sum(op.cost for op in ops)
         tensors = [each for op in ops for each in op.operands if each is not None] + [*batch.values()]
-        own = {each.name: (shapes[each.name], each.dtype) for each in tensors if each.name not in shared}
+        own = {
+            each.name: (shapes.get(each.name, each.shape), each.dtype)
+            for each in tensors
+            if each.name not in shared
+        }
         self.buffers, self.nbytes = carve(own)
         self._arrays = {**shared, **self.buffers}
         self.executor = self._make_executor()

@@ -388,6 +388,16 @@ KERNELS: dict[str, Kernel] = {
             formula="y = gamma (x − running_mean) / √(running_var + eps) + beta",
             cost=lambda n: n["rows"] * n["channels"] * n["inner"],
         ),
+        _kernel(
+            "fold_batch_norm",
+            reads="weight bias gamma beta running_mean running_var",
+            writes="folded_weight folded_bias",
+            sizes="channels inner",
+            scalars="eps",
+            formula="scale = gamma / √(running_var + eps); folded_weight (channels, inner) = scale weight; "
+            "folded_bias = scale (bias − running_mean) + beta",
+            cost=lambda n: n["channels"] * n["inner"],
+        ),
         # --- optimizers: one pass over the flat vectors -----------------------------------------------
         _kernel(
             "sgd",

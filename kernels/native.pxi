@@ -66,6 +66,7 @@ _add("avg_pool2d_backward", <void*> avg_pool2d_backward[float], <void*> avg_pool
 _add("batch_norm", <void*> batch_norm[float], <void*> batch_norm[double])
 _add("batch_norm_backward", <void*> batch_norm_backward[float], <void*> batch_norm_backward[double])
 _add("batch_norm_inference", <void*> batch_norm_inference[float], <void*> batch_norm_inference[double])
+_add("fold_batch_norm", <void*> fold_batch_norm[float], <void*> fold_batch_norm[double])
 _add("sgd", <void*> sgd[float], <void*> sgd[double])
 _add("adam", <void*> adam[float], <void*> adam[double])
 

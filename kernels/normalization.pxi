@@ -201,3 +201,27 @@ cdef void batch_norm_inference(
             x + c * inner, mean_stripe, scale_stripe, beta_stripe, y + c * inner,
             rows, channels * inner, width * inner,
         )
+
+
+cdef void fold_batch_norm(
+    real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
+) noexcept nogil:
+    """folded_weight (channels, inner) = scale weight, folded_bias = scale (bias − running_mean) + beta, where
+    scale = gamma / √(running_var + eps). Overwrites both.
+    """
+    cdef int64_t inner = n[1], c, k, begin, end
+    cdef const real* weight = t[0]
+    cdef const real* bias = t[1]
+    cdef const real* gamma = t[2]
+    cdef const real* beta = t[3]
+    cdef const real* running_mean = t[4]
+    cdef const real* running_var = t[5]
+    cdef real* folded_weight = t[6]
+    cdef real* folded_bias = t[7]
+    cdef real scale
+    share(n[0], 16, thread, threads, &begin, &end)
+    for c in range(begin, end):
+        scale = <real> (gamma[c] / sqrt(running_var[c] + s[0]))
+        for k in range(c * inner, (c + 1) * inner):
+            folded_weight[k] = scale * weight[k]
+        folded_bias[c] = scale * (bias[c] - running_mean[c]) + beta[c]

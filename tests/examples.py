@@ -363,6 +363,20 @@ def _batch_norm(kernel, rng):
                 yield Example({"x": x} | affine | running, inference, sizes, {"eps": eps})
 
 
+@_makes("fold_batch_norm")
+def _fold_batch_norm(kernel, rng):
+    for channels, inner in ((1, 1), (5, 9), (17, 25), (40, 3)):
+        names = ("bias", "gamma", "beta", "running_mean", "running_var")
+        reads = {"weight": rng.normal(size=(channels, inner))} | {n: rng.normal(size=channels) for n in names}
+        reads["running_var"] = rng.uniform(0.5, 2, size=channels)
+
+        def expected(*operands):
+            results = reference.fold_batch_norm(*operands, 1e-3)
+            return dict(zip(("folded_weight", "folded_bias"), results, strict=True))
+
+        yield Example(reads, expected, {"channels": channels, "inner": inner}, {"eps": 1e-3})
+
+
 # --- optimizers ------------------------------------------------------------------------------------
 
 

@@ -90,6 +90,11 @@ EVERY_KIND = {
     "dilated convolution": Case(
         (fn.Conv2D(3, 2, dilation=2), fn.Tanh(), fn.Flatten(), D(2), fn.Softmax()), (2, 5, 5), "classes"
     ),
+    "convolution that keeps the size": Case(
+        (fn.Conv2D(2, (3, 4), padding="same", dilation=(2, 1)), fn.Tanh(), fn.Flatten(), D(2), fn.Softmax()),
+        (2, 4, 5),
+        "classes",
+    ),
     "convolution in groups": Case(
         (fn.Conv2D(4, 3, padding=1, groups=2), fn.Tanh(), fn.Flatten(), D(1), fn.Sigmoid()),
         (2, 4, 4),
@@ -117,6 +122,9 @@ EVERY_KIND = {
         (fn.Conv2D(2, 3), fn.Tanh(), fn.AvgPool2D(2, padding=1), fn.Flatten(), D(2), fn.Softmax()),
         (1, 6, 6),
         "classes",
+    ),
+    "global average pool": Case(
+        (fn.Conv2D(3, 2), R, fn.GlobalAvgPool2D(), D(2), fn.Softmax()), (2, 5, 4), "classes"
     ),
     "pool first": Case((fn.AvgPool2D(2), fn.Flatten(), D(3), fn.Softmax()), (2, 4, 4), "classes"),
 }

@@ -299,6 +299,14 @@ def batch_norm_inference(
     return (x - running_mean[:, None]) * scale[:, None] + beta[:, None]
 
 
+def fold_batch_norm(
+    weight: Array, bias: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, eps: float
+) -> tuple[Array, Array]:
+    """weight (channels, inner)."""
+    scale = gamma / np.sqrt(running_var + eps)
+    return weight * scale[:, None], (bias - running_mean) * scale + beta
+
+
 # --- optimizers: the new parameters and the new state -------------------------------------------------
 
 

@@ -66,6 +66,21 @@ CONSTRUCTION = {
     "half a unit": (lambda: fn.Dense(1.5), TypeError, "units.*1.5"),
     "no filters": (lambda: fn.Conv2D(0, 3), ValueError, "filters must be at least 1, got 0"),
     "a kernel of 0": (lambda: fn.Conv2D(2, 0), ValueError, "kernel_size must be at least 1.*got 0"),
+    "a padding that is no word": (
+        lambda: fn.Conv2D(2, 3, padding="valid"),
+        ValueError,
+        "padding must be an int, a pair of ints or \"same\", got 'valid'",
+    ),
+    "the same size with a stride": (
+        lambda: fn.Conv2D(2, 3, stride=2, padding="same"),
+        ValueError,
+        'padding "same" needs stride 1',
+    ),
+    "a global pool of rows": (
+        lambda: fn.Network([fn.GlobalAvgPool2D(), fn.Dense(1), fn.Sigmoid()], (4,)),
+        ValueError,
+        r"GlobalAvgPool2D\(\) needs an input of shape \(channels, height, width\), got \(4,\)",
+    ),
     "a stride of 0": (lambda: fn.Conv2D(2, 3, stride=0), ValueError, "stride must be at least 1.*got 0"),
     "a negative padding": (
         lambda: fn.Conv2D(2, 3, padding=-1),

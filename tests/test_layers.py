@@ -177,6 +177,41 @@ def test_fusion_keeps_nan_and_infinity(rng, dtype, layers, input_shape):
     assert_identical(network.predict(x), output)
 
 
+def test_batch_norm_is_folded_into_a_convolution(rng, dtype):
+    """Into the one before it, for predictions; the trace is unfused, and its ops are the reference's."""
+    layers = [fn.Conv2D(5, 3, padding=1), fn.BatchNorm(eps=1e-2), fn.ReLU(), fn.Conv2D(20, 3), fn.BatchNorm()]
+    network = fn.Network([*layers, fn.Flatten(), fn.Dense(1), fn.Sigmoid()], (3, 6, 7), dtype=dtype)
+    x, y = rng.normal(size=(40, 3, 6, 7)).astype(dtype), rng.integers(0, 2, size=40)
+    network.fit(x, y, epochs=3, batch_size=10)
+    for name in ("gamma1", "gamma2"):
+        network.parameters[name][...] = rng.uniform(-2, 2, size=network.parameters[name].shape)
+    kernels = [op.kernel for op in network.program(40, training=False).ops]
+    assert kernels == ["fold_batch_norm", "conv2d", "fold_batch_norm", "conv2d", "linear", "sigmoid"]
+    *_, expected = network.trace(x).values()
+    assert_close(network.predict(x), expected, 2e-6 if dtype == np.float32 else 1e-14)
+    network.theta[...] *= 0.9  # the next prediction folds anew
+    *_, expected = network.trace(x).values()
+    assert_close(network.predict(x), expected, 2e-6 if dtype == np.float32 else 1e-14)
+
+
+def test_global_average_pool_is_the_mean(rng, dtype):
+    network = fn.Network([fn.GlobalAvgPool2D(), fn.Dense(1), fn.Sigmoid()], (5, 6, 7), dtype=dtype)
+    x = rng.normal(size=(3, 5, 6, 7)).astype(dtype)
+    pooled = network.trace(x)["P0"]
+    assert_close(pooled, x.astype(np.float64).mean(axis=(2, 3)), 5e-7 if dtype == np.float32 else 1e-15)
+
+
+def test_same_padding_is_that_of_the_function(rng, dtype):
+    layer = fn.Conv2D(4, (3, 4), padding="same", dilation=(2, 1))
+    network = fn.Network([layer, fn.Flatten(), fn.Dense(1), fn.Sigmoid()], (3, 6, 7), dtype=dtype)
+    x = rng.normal(size=(2, 3, 6, 7)).astype(dtype)
+    weight, bias = (network.parameters[name] for name in ("W1", "b1"))
+    padded = {"stride": (1, 1), "padding": ((2, 2), (1, 2)), "dilation": (2, 1), "groups": 1}
+    expected = reference.conv2d(*(each.astype(np.float64) for each in (x, weight, bias)), **padded)
+    assert_close(network.trace(x)["Z1"], expected, 2e-6 if dtype == np.float32 else 1e-14)
+    assert repr(layer) == "Conv2D(4, (3, 4), padding='same', dilation=(2, 1))"
+
+
 def test_nothing_is_fused_away_that_others_read():
     """Z has two readers: it must be stored."""
     x, w, z, a, b = (Tensor(name, (4, 4), "float32") for name in ("X", "W1", "Z1", "A1", "A1_2"))

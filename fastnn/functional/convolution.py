@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn.backend import call
-from fastnn.checks import deliver, exact_shape, floats, pair, result, sizes
+from fastnn.checks import deliver, exact_shape, floats, paddings, pair, result, sizes
 
 IntOrPair = int | tuple[int, int]
 
@@ -207,7 +207,7 @@ def _geometry(
     strides = pair("stride", stride, 1)
     dilations = pair("dilation", dilation, 1)
     reach = dilations[0] * (r - 1), dilations[1] * (s - 1)
-    before, after = _paddings(padding, strides, reach)
+    before, after = paddings(padding, strides, reach)
     out_h, out_w = (
         (size + low + high - far - 1) // step + 1
         for size, low, high, far, step in zip((h, w), before, after, reach, strides, strict=True)
@@ -218,18 +218,3 @@ def _geometry(
             f"image, {h + before[0] + after[0]} x {w + before[1] + after[1]}"
         )
     return _Geometry(n, c, h, w, filters, r, s, *strides, *before, *dilations, groups, out_h, out_w)
-
-
-def _paddings(
-    padding: IntOrPair | str, strides: tuple[int, int], reach: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The padding before (top, left) and after (bottom, right) an image."""
-    if isinstance(padding, str):
-        if padding != "same":
-            raise ValueError(f'padding must be an int, a pair of ints or "same", got {padding!r}')
-        if strides != (1, 1):
-            raise ValueError(f'padding "same" needs stride 1, got stride {strides}')
-        before = reach[0] // 2, reach[1] // 2
-        return before, (reach[0] - before[0], reach[1] - before[1])
-    both = pair("padding", padding, 0)
-    return both, both

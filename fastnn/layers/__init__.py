@@ -6,12 +6,12 @@ from fastnn.layers.convolution import Conv2D
 from fastnn.layers.dense import Dense, Flatten
 from fastnn.layers.dropout import Dropout
 from fastnn.layers.normalization import BatchNorm
-from fastnn.layers.pooling import AvgPool2D, MaxPool2D
+from fastnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
-        *(Dense, Conv2D, MaxPool2D, AvgPool2D, Flatten),
+        *(Dense, Conv2D, MaxPool2D, AvgPool2D, GlobalAvgPool2D, Flatten),
         *(ReLU, Sigmoid, Tanh, Softmax, Dropout, BatchNorm),
     )
 }
@@ -24,6 +24,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2D",
     "Layer",
     "MaxPool2D",
     "ReLU",

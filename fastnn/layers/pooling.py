@@ -1,4 +1,4 @@
-"""Max and average pooling."""
+"""Max and average pooling, over windows and over the whole plane."""
 
 from __future__ import annotations
 
@@ -75,3 +75,29 @@ class AvgPool2D(_Pool2D):
     def backward(self, scope: Scope, x: Tensor, y: Tensor, dy: Tensor, dx: Tensor | None) -> None:
         if dx is not None:
             scope.emit("avg_pool2d_backward", [dy], [dx], **self._sizes(x, y))
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalAvgPool2D(Layer):
+    """The mean of every plane: P (n, channels) of X (n, channels, height, width).
+
+    Source: Lin, Chen and Yan, "Network in network", 2013, section 3.2.
+    """
+
+    letter = "P"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return check_planes(self, input_shape)[:1]
+
+    def forward(self, scope: Scope, x: Tensor) -> Tensor:
+        scope.emit("avg_pool2d", [x], [scope.output], **self._sizes(x))
+        return scope.output
+
+    def backward(self, scope: Scope, x: Tensor, y: Tensor, dy: Tensor, dx: Tensor | None) -> None:
+        if dx is not None:
+            scope.emit("avg_pool2d_backward", [dy], [dx], **self._sizes(x))
+
+    def _sizes(self, x: Tensor) -> dict[str, float]:
+        n, c, h, w = x.shape
+        window = {"planes": n * c, "h": h, "w": w, "r": h, "s": w, "stride_h": 1, "stride_w": 1}
+        return {**window, "pad_top": 0, "pad_left": 0, "out_h": 1, "out_w": 1}

@@ -218,3 +218,18 @@ def batch_norm_inference(t, n, s, thread, threads):
             scale_stripe[k] = gamma[at] / math.sqrt(running_var[at] + s[0])
         x, y = offset(t[0], c * inner), offset(t[5], c * inner)
         _normalize(x, mean_stripe, scale_stripe, beta_stripe, y, rows, channels * inner, width * inner)
+
+
+@kernel
+def fold_batch_norm(t, n, s, thread, threads):
+    """folded_weight (channels, inner) = scale weight, folded_bias = scale (bias − running_mean) + beta, where
+    scale = gamma / √(running_var + eps).
+    """
+    weight, bias, gamma, beta, running_mean, running_var = t[0], t[1], t[2], t[3], t[4], t[5]
+    folded_weight, folded_bias, inner = t[6], t[7], n[1]
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    for c in range(begin, end):
+        scale = like(weight[0], gamma[c] / math.sqrt(running_var[c] + s[0]))
+        for k in range(c * inner, (c + 1) * inner):
+            folded_weight[k] = scale * weight[k]
+        folded_bias[c] = scale * (bias[c] - running_mean[c]) + beta[c]
