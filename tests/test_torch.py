@@ -27,11 +27,15 @@ def gradients(y, dy, *leaves):
 
 def random_convolution(rng):
     """Sizes, and options in the form that both take."""
-    groups = int(rng.choice([1, 1, 1, 2, 3]))
-    c, filters = (groups * int(each) for each in rng.integers(1, 9, size=2))
+    groups = int(rng.choice([1, 1, 1, 2, 3, 17]))
+    channels = [1, 1, 2] if groups == 17 else [1, 2, 3, 4, 5, 6, 7, 8, 16, 33]
+    c, filters = (groups * int(each) for each in rng.choice(channels, size=2))
     kernel, stride, dilation, padding = (
-        tuple(map(int, rng.integers(low, high, size=2))) for low, high in ((1, 5), (1, 4), (1, 3), (0, 3))
+        tuple(map(int, rng.integers(low, high, size=2))) for low, high in ((1, 6), (1, 4), (1, 3), (0, 3))
     )
+    if rng.random() < 0.3:
+        step = int(rng.integers(1, 3))
+        kernel, stride, dilation = (3, 3), (step, step), (1, 1)  # what most networks have
     least = [d * (k - 1) + 1 - 2 * p for d, k, p in zip(dilation, kernel, padding, strict=True)]
     h, w = (int(max(1, small) + rng.integers(0, 9)) for small in least)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
@@ -54,9 +58,13 @@ def test_conv2d(dtype, seed):
         dy = normal(rng, *right.shape, dtype=dtype)
         what = f"x {x_shape}, weight {weight_shape}, {options}"
         assert_close(F.conv2d(x, weight, bias, **options), right.detach().numpy(), TOLERANCE[dtype], what)
-        expected = gradients(right, dy, *leaves)
-        for actual, right in zip(F.conv2d_backward(dy, x, weight, **options), expected, strict=True):
-            assert_close(actual, right, TOLERANCE[dtype], what)
+        *expected, right_dbias = gradients(right, dy, *leaves)
+        *actual, dbias = F.conv2d_backward(dy, x, weight, **options)
+        for mine, right in zip(actual, expected, strict=True):
+            assert_close(mine, right, TOLERANCE[dtype], what)
+        # A sum over all pixels may cancel: its error is relative to what it sums.
+        summed = np.abs(dy).sum(axis=(0, 2, 3), dtype=np.float64)
+        assert_close(dbias + summed, right_dbias + summed, TOLERANCE[dtype], what)
 
 
 def test_pool2d(rng, dtype):
