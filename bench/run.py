@@ -15,6 +15,8 @@ from bench.results import Results, facts
 from bench.worker import Options
 
 _IDLE_LOAD = 0.5
+# A quick run measures less work than this on one thread alone: several seldom gain by it.
+_QUICK_FLOPS = 10e6
 
 
 def run(cases: list[Case], peers: list[str], thread_counts: list[int], quick: bool, output: Path) -> None:
@@ -33,7 +35,12 @@ def run(cases: list[Case], peers: list[str], thread_counts: list[int], quick: bo
         print(f"The machine is busy (load {load}): these figures will not be worth much.", file=sys.stderr)
     try:
         for threads in thread_counts:
-            chosen = [case for case in cases if threads == thread_counts[0] or not case.serial]
+            chosen = [
+                case
+                for case in cases
+                if threads == thread_counts[0]
+                or not (case.serial or (quick and case.problem.flops < _QUICK_FLOPS))
+            ]
             _run_at(chosen, peers, threads, quick, json_results)
         interrupted = False
     except KeyboardInterrupt:

@@ -23,7 +23,9 @@ class PyTorchCompile(PyTorchEager):
         ),
     }
 
-    slow_kinds = frozenset({"linear_relu", "linear_backward", "log_loss", "inference", "first_step"})
+    slow_kinds = frozenset(
+        {"linear_relu", "linear_backward", "log_loss", "inference", "training", "first_step"}
+    )
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return torch.compile(function, dynamic=False)
