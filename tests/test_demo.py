@@ -27,6 +27,7 @@ def test_every_network_reaches_its_accuracy_and_is_drawn(demo, tmp_path, capsys,
     printed = capsys.readouterr().out
     assert "breast cancer  MLP 30-16-8-1" in printed
     assert "MLP 784-128-64-10 left out" in printed
+    assert "CNN 32-64-128-10 left out" in printed
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
         "loss.png",
         "breast-cancer-mlp-weights.png",

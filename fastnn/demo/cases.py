@@ -75,4 +75,18 @@ CASES = (
         epochs=10,
         accuracy=0.87,
     ),
+    Case(
+        name="fashion-cnn",
+        title="CNN 32-64-128-10",
+        data=datasets.fashion_mnist,
+        layers=(
+            *(Conv2D(32, 3, padding=1), ReLU(), MaxPool2D(2)),
+            *(Conv2D(64, 3, padding=1), ReLU(), MaxPool2D(2)),
+            *(Flatten(), Dense(128), ReLU(), Dense(10), Softmax()),
+        ),
+        optimizer=Adam(Cosine(1e-3, steps=4 * 938)),
+        batch_size=64,
+        epochs=4,
+        accuracy=0.90,
+    ),
 )

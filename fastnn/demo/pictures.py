@@ -13,7 +13,7 @@ from fastnn.datasets import Dataset
 from fastnn.demo.cases import Case
 from fastnn.network import History, Network
 
-_EXAMPLE = 4  # the test row whose feature maps are drawn: a six
+_EXAMPLE = 4  # the test row whose feature maps are drawn: a six, or a shirt
 
 
 def draw_network(case: Case, data: Dataset, before: Network, after: Network, folder: Path) -> list[Path]:
