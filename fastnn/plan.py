@@ -62,8 +62,8 @@ class Plan:
 
     @property
     def row_size(self) -> int:
-        """How many numbers one row is, from the input to the output, as long as nothing is overwritten."""
-        return sum(prod(placed.output_shape) for placed in self.layers) + prod(self.input_shape)
+        """How many numbers one row is where it is largest: a layer's input and output."""
+        return max(prod(placed.input_shape) + prod(placed.output_shape) for placed in self.layers)
 
     @property
     def first_trained(self) -> int:
