@@ -62,8 +62,10 @@ class Plan:
 
     @property
     def row_size(self) -> int:
-        """How many numbers one row is where it is largest: a layer's input and output."""
-        return max(prod(placed.input_shape) + prod(placed.output_shape) for placed in self.layers)
+        """How many numbers one row is where it is largest: a layer's input and output. Activations, mostly
+        part of the op before them, don't count."""
+        layers = [placed for placed in self.layers if not placed.layer.is_activation]
+        return max(prod(placed.input_shape) + prod(placed.output_shape) for placed in layers)
 
     @property
     def first_trained(self) -> int:
