@@ -6,7 +6,7 @@ Both settings hold for the whole process. The Numba backend is imported when it 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -20,12 +20,15 @@ BACKENDS = ("cython", "numba")
 current = "cython"  # read where a call of get_backend() would cost too much
 
 
-def _no_fast_matmul(a: Any, b: Any, transpose_a: bool, transpose_b: bool, out: Any) -> None:
+def _no_fast_path(*arguments: Any) -> None:
     """The numba backend has no such path: None, as for arguments that need the checked one."""
 
 
-# A product straight from Python objects; None where they need the checked path.
-fast_matmul = native.matmul_direct
+# Straight from Python objects to the kernels; None where the objects need the checked path.
+fast_matmul: Callable[..., np.ndarray | None] = native.matmul_direct
+fast_same_shape: Callable[..., np.ndarray | None] = native.same_shape_direct
+fast_log_loss: Callable[..., float | None] = native.log_loss_direct
+fast_log_loss_backward: Callable[..., np.ndarray | None] = native.log_loss_backward_direct
 
 
 def set_backend(name: str) -> None:
@@ -33,13 +36,17 @@ def set_backend(name: str) -> None:
 
     Raises ValueError for another name, ImportError where Numba isn't installed.
     """
-    global current, fast_matmul
+    global current, fast_matmul, fast_same_shape, fast_log_loss, fast_log_loss_backward
     if name not in BACKENDS:
         raise ValueError(f"name must be one of {', '.join(map(repr, BACKENDS))}, got {name!r}")
     if name == "numba":
         _import_numba_kernels()
     current = name
-    fast_matmul = native.matmul_direct if name == "cython" else _no_fast_matmul
+    compiled = name == "cython"
+    fast_matmul = native.matmul_direct if compiled else _no_fast_path
+    fast_same_shape = native.same_shape_direct if compiled else _no_fast_path
+    fast_log_loss = native.log_loss_direct if compiled else _no_fast_path
+    fast_log_loss_backward = native.log_loss_backward_direct if compiled else _no_fast_path
 
 
 def get_backend() -> str:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn.kernels import native
+
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
@@ -158,15 +160,16 @@ def paddings(
 
 def probabilities(name: str, labels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Labels of a binary loss: 0, 1 or anything between (a soft label), as an operand of `dtype`."""
-    if labels.size and not (labels.min() >= 0 and labels.max() <= 1):  # false for NaN as well
-        wrong = labels[~((labels >= 0) & (labels <= 1))].flat[0]
-        raise ValueError(f"{name} must hold labels from 0 to 1, got {wrong}")
+    if not native.are_probabilities(labels):
+        right = (labels >= 0) & (labels <= 1)  # false for NaN as well
+        if not right.all():
+            raise ValueError(f"{name} must hold labels from 0 to 1, got {labels[~right].flat[0]}")
     return contiguous(labels, dtype)
 
 
 def classes(name: str, labels: np.ndarray, count: int) -> np.ndarray:
     """Labels of a loss over `count` classes: whole numbers from 0 to count - 1, as an int64 operand."""
-    if labels.size:
+    if not native.are_classes(labels, count):
         wrong = ~((labels >= 0) & (labels < count))
         if labels.dtype.kind == "f":
             wrong |= labels != np.floor(labels)

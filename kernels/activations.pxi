@@ -3,6 +3,13 @@
 
 include "vector_math.pxi"
 
+cdef extern from "short_rows.h" nogil:
+    enum: SHORT_ROW
+    void softmax_short_f32(const float* x, float* y, int64_t rows, int columns)
+    void softmax_short_f64(const double* x, double* y, int64_t rows, int columns)
+    void log_softmax_short_f32(const float* x, float* y, int64_t rows, int columns)
+    void log_softmax_short_f64(const double* x, double* y, int64_t rows, int columns)
+
 
 # --- elementwise: x, y, dx, dy (size,) ----------------------------------------------------------------
 
@@ -84,7 +91,7 @@ cdef void tanh_backward(
 
 # --- rows: x, y, dx, dy (rows, columns) ---------------------------------------------------------------
 #
-# Most networks have few classes, so most rows are short. Rows are worked on in blocks, so that what is done
+# short_rows.h says how rows of few columns are worked on. Others are worked on in blocks, so that what is done
 # to every element is one long loop over the block. A row wider than a block is worked on in pieces. Either way
 # a block is a range of adjacent elements, whose copies on the stack stay in L1.
 
@@ -159,6 +166,12 @@ cdef void softmax(
     cdef real top[BLOCK]
     cdef real total[BLOCK]
     share(rows, 16, thread, threads, &begin, &end)
+    if 0 < columns <= SHORT_ROW:
+        if real is float:
+            softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
+        else:
+            softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
+        return
     for i from begin <= i < end by step:
         count = min(step, end - i)
         x = t[0] + i * columns
@@ -216,6 +229,12 @@ cdef void log_softmax(
     cdef real top[BLOCK]
     cdef real total[BLOCK]
     share(rows, 16, thread, threads, &begin, &end)
+    if 0 < columns <= SHORT_ROW:
+        if real is float:
+            log_softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
+        else:
+            log_softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
+        return
     for i from begin <= i < end by step:
         count = min(step, end - i)
         x = t[0] + i * columns

@@ -21,6 +21,15 @@ cdef inline bint overlap(cnp.ndarray x, cnp.ndarray y):
     return x_data < y_data + cnp.PyArray_NBYTES(y) and y_data < x_data + cnp.PyArray_NBYTES(x)
 
 
+cdef inline void run_once(Op* op, int64_t cost):
+    """Run an op of `cost` multiply-adds; the GIL is given up where the work is worth it."""
+    if cost < RELEASE_MIN_COST:
+        op.kernel(op.t, op.n, op.s, 0, 1)
+    else:
+        with nogil:
+            team_run(op_body, op, team_size(cost))
+
+
 def matmul_direct(a, b, bint transpose_a, bint transpose_b, out):
     """Return a b (either transposed), in `out` where given.
 
@@ -78,9 +87,5 @@ def matmul_direct(a, b, bint transpose_a, bint transpose_b, out):
     op.n[0], op.n[1], op.n[2], op.n[3], op.n[4], op.n[5], op.n[6] = (
         m, n, k, a_row, a_column, b_row, b_column
     )
-    if m * n * k < RELEASE_MIN_COST:
-        op.kernel(op.t, op.n, op.s, 0, 1)
-    else:
-        with nogil:
-            team_run(op_body, &op, team_size(m * n * k))
+    run_once(&op, m * n * k)
     return result

@@ -77,6 +77,11 @@ cdef void log_loss_binary_backward(
         )
 
 
+cdef inline real logit_loss(real z, real y, real e) noexcept nogil:
+    """max(z, 0) − z y + log(1 + e), e being e^−|z|."""
+    return (z if z >= 0 else 0) - z * y + log1p_unit_of(e)
+
+
 cdef void log_loss_binary_with_logits(
     real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads
 ) noexcept nogil:
@@ -93,7 +98,7 @@ cdef void log_loss_binary_with_logits(
     cdef real* loss = t[3]
     cdef real* a
     cdef real* dz
-    # An absent a or dz is computed all the same, into spare memory: one loop does it all.
+    # An absent a or dz is computed all the same, into spare memory, where the other one is wanted.
     cdef real spare_a[BLOCK]
     cdef real spare_dz[BLOCK]
     cdef real terms[BLOCK]
@@ -114,16 +119,36 @@ cdef void log_loss_binary_with_logits(
             dz = &spare_dz[0] if t[5] is NULL else t[5] + at
             if weight is not NULL:
                 spread_weights(weight + i, <real> s[0], factor, count, width)
-            for k in range(count * width):
-                e = exp_minus_abs_of(z[k])
-                terms[k] = (z[k] if z[k] >= 0 else 0) - z[k] * y[k] + log1p_unit_of(e)
-                e = (one if z[k] >= 0 else e) / (one + e)
-                a[k] = e
-                dz[k] = factor[k] * (e - y[k])
+            if loss is NULL:
+                for k in range(count * width):
+                    a[k] = sigmoid_of(z[k])
+                    dz[k] = factor[k] * (a[k] - y[k])
+                continue
+            if t[4] is NULL and t[5] is NULL:
+                for k in range(count * width):
+                    terms[k] = logit_loss(z[k], y[k], exp_minus_abs_of(z[k]))
+            else:
+                for k in range(count * width):
+                    e = exp_minus_abs_of(z[k])
+                    terms[k] = logit_loss(z[k], y[k], e)
+                    e = (one if z[k] >= 0 else e) / (one + e)
+                    a[k] = e
+                    dz[k] = factor[k] * (e - y[k])
             if columns > 1:
                 add_row_sums(terms, total, count, width, j == 0)
         if loss is not NULL:
             weighted_means(&terms[0] if columns == 1 else &total[0], weight, loss, i, count, columns)
+
+
+cdef extern from "short_rows.h" nogil:
+    void log_loss_short_f32(
+        const float* z, const int64_t* classes, const float* weight, float* loss, float* a, float* dz,
+        float scale, int64_t rows, int columns,
+    )
+    void log_loss_short_f64(
+        const double* z, const int64_t* classes, const double* weight, double* loss, double* a, double* dz,
+        double scale, int64_t rows, int columns,
+    )
 
 
 # --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1 -----------------------
@@ -136,10 +161,15 @@ cdef void log_loss_classes(
     cdef const real* p = t[0]
     cdef const int64_t* classes = <const int64_t*> t[1]
     cdef real* loss = t[2]
-    cdef int64_t columns = n[1], i, begin, end
+    cdef int64_t columns = n[1], i, k, count, begin, end
+    cdef real of_class[BLOCK]
     share(n[0], 16, thread, threads, &begin, &end)
-    for i in range(begin, end):
-        loss[i] = -log_of(p[i * columns + classes[i]])
+    for i from begin <= i < end by BLOCK:
+        count = min(BLOCK, end - i)
+        for k in range(count):
+            of_class[k] = p[(i + k) * columns + classes[i + k]]
+        for k in range(count):
+            loss[i + k] = -log_of(of_class[k])
 
 
 cdef void log_loss_classes_backward(
@@ -169,7 +199,7 @@ cdef void log_loss_classes_with_logits(
     """
     cdef const real* z = t[0]
     cdef const int64_t* classes = <const int64_t*> t[1]
-    cdef const real* weight = t[2]
+    cdef real* weight = t[2]
     cdef real* loss = t[3]
     cdef real* a = t[4]
     cdef real* dz = t[5]
@@ -181,6 +211,18 @@ cdef void log_loss_classes_with_logits(
     cdef real factor[BLOCK]
     cdef real scale, one = 1
     share(rows, 16, thread, threads, &begin, &end)
+    if 0 < columns <= SHORT_ROW:
+        z += begin * columns
+        classes += begin
+        weight = NULL if weight is NULL else weight + begin
+        loss = NULL if loss is NULL else loss + begin
+        a = NULL if a is NULL else a + begin * columns
+        dz = NULL if dz is NULL else dz + begin * columns
+        if real is float:
+            log_loss_short_f32(z, classes, weight, loss, a, dz, <real> s[0], end - begin, <int> columns)
+        else:
+            log_loss_short_f64(z, classes, weight, loss, a, dz, s[0], end - begin, <int> columns)
+        return
     for i from begin <= i < end by step:
         count = min(step, end - i)
         exp_rows(z + i * columns, top, total, e, count, columns)

@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "simd.h"
+#include "turn.h"
 
 /* Blocks of the packed b: KC x NC. A panel of b (KC x 2 vectors) with the rows of a that meet it stays in
    L1, the whole block in half of a 1 MiB L2: 256 · 512 · 4 bytes = 512 KiB. */

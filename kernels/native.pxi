@@ -1,5 +1,7 @@
 # The compiled backend, whole: each instruction-set module includes this file.
 
+from fastnn.kernels.kernel_list import KERNELS
+
 include "team.pxi"
 include "algebra.pxi"
 include "activations.pxi"
@@ -12,6 +14,9 @@ include "normalization.pxi"
 include "optimizers.pxi"
 include "ops.pxi"
 include "direct.pxi"
+include "direct_same_shape.pxi"
+include "labels.pxi"
+include "direct_losses.pxi"
 include "gather.pxi"
 include "epoch.pxi"
 include "executor.pxi"
@@ -25,6 +30,7 @@ def scratch_allocations() -> int:
     return arena_allocations()
 
 
+# (name, dtype) → address
 cdef dict _addresses = {}
 
 
@@ -69,6 +75,8 @@ _add("batch_norm_inference", <void*> batch_norm_inference[float], <void*> batch_
 _add("fold_batch_norm", <void*> fold_batch_norm[float], <void*> fold_batch_norm[double])
 _add("sgd", <void*> sgd[float], <void*> sgd[double])
 _add("adam", <void*> adam[float], <void*> adam[double])
+fill_same_shape()
+fill_loss_kernels()
 
 
 def kernel_names() -> list[str]:

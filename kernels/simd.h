@@ -51,6 +51,26 @@ FASTNN_INLINE vector_f64 load_f64(const double *p) {
 FASTNN_INLINE void store_f32(float *p, vector_f32 v) { memcpy(p, &v, sizeof v); }
 FASTNN_INLINE void store_f64(double *p, vector_f64 v) { memcpy(p, &v, sizeof v); }
 
+/* a > b ? a : b in every lane: b, where either is NaN. GCC's vectors of C know no ?:. */
+#if defined(__AVX512F__)
+#include <immintrin.h>
+FASTNN_INLINE vector_f32 larger_f32(vector_f32 a, vector_f32 b) { return (vector_f32)_mm512_max_ps((__m512)a, (__m512)b); }
+FASTNN_INLINE vector_f64 larger_f64(vector_f64 a, vector_f64 b) { return (vector_f64)_mm512_max_pd((__m512d)a, (__m512d)b); }
+#elif defined(__AVX2__)
+#include <immintrin.h>
+FASTNN_INLINE vector_f32 larger_f32(vector_f32 a, vector_f32 b) { return (vector_f32)_mm256_max_ps((__m256)a, (__m256)b); }
+FASTNN_INLINE vector_f64 larger_f64(vector_f64 a, vector_f64 b) { return (vector_f64)_mm256_max_pd((__m256d)a, (__m256d)b); }
+#else
+FASTNN_INLINE vector_f32 larger_f32(vector_f32 a, vector_f32 b) {
+    const mask_f32 larger = a > b;
+    return (vector_f32)(((mask_f32)a & larger) | ((mask_f32)b & ~larger));
+}
+FASTNN_INLINE vector_f64 larger_f64(vector_f64 a, vector_f64 b) {
+    const mask_f64 larger = a > b;
+    return (vector_f64)(((mask_f64)a & larger) | ((mask_f64)b & ~larger));
+}
+#endif
+
 /* Partial loads and stores of the first `count` lanes, and loads of the lanes [begin, end), which may exceed
    the vector: the other lanes are zero, and no memory beyond the lanes is touched. */
 #if defined(__AVX512F__)

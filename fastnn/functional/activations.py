@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn import backend
 from fastnn.backend import call
 from fastnn.checks import deliver, floats, result, same_shape
 
@@ -26,7 +27,8 @@ def relu(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010;
     the derivation's A1 = ReLU(Z1).
     """
-    return _elementwise("relu", x, out)
+    y = backend.fast_same_shape("relu", x, None, out)
+    return _elementwise("relu", x, out) if y is None else y
 
 
 def relu_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -46,7 +48,8 @@ def relu_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None)
 
     Source: the derivation's dZ2 = dA2 ∘ 1[Z2 > 0].
     """
-    return _elementwise_backward("relu_backward", dy, y, out)
+    dx = backend.fast_same_shape("relu_backward", dy, y, out)
+    return _elementwise_backward("relu_backward", dy, y, out) if dx is None else dx
 
 
 def sigmoid(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -65,7 +68,8 @@ def sigmoid(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
 
     Source: the derivation's A3 = σ(Z3).
     """
-    return _elementwise("sigmoid", x, out)
+    y = backend.fast_same_shape("sigmoid", x, None, out)
+    return _elementwise("sigmoid", x, out) if y is None else y
 
 
 def sigmoid_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -85,7 +89,8 @@ def sigmoid_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = No
 
     Source: σ'(x) = σ(x) (1 − σ(x)).
     """
-    return _elementwise_backward("sigmoid_backward", dy, y, out)
+    dx = backend.fast_same_shape("sigmoid_backward", dy, y, out)
+    return _elementwise_backward("sigmoid_backward", dy, y, out) if dx is None else dx
 
 
 def tanh(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -104,7 +109,8 @@ def tanh(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
 
     Source: LeCun et al., "Efficient BackProp", 1998, section 4.4.
     """
-    return _elementwise("tanh", x, out)
+    y = backend.fast_same_shape("tanh", x, None, out)
+    return _elementwise("tanh", x, out) if y is None else y
 
 
 def tanh_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -124,7 +130,8 @@ def tanh_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None)
 
     Source: tanh'(x) = 1 − tanh(x)².
     """
-    return _elementwise_backward("tanh_backward", dy, y, out)
+    dx = backend.fast_same_shape("tanh_backward", dy, y, out)
+    return _elementwise_backward("tanh_backward", dy, y, out) if dx is None else dx
 
 
 def softmax(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -143,7 +150,8 @@ def softmax(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    return _over_rows("softmax", out, x=x)
+    y = backend.fast_same_shape("softmax", x, None, out)
+    return _over_rows("softmax", out, x=x) if y is None else y
 
 
 def softmax_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -163,7 +171,8 @@ def softmax_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = No
 
     Source: dy times the Jacobian ∂y_j / ∂x_k = y_j (1[j = k] − y_k).
     """
-    return _over_rows("softmax_backward", out, dy=dy, y=y)
+    dx = backend.fast_same_shape("softmax_backward", dy, y, out)
+    return _over_rows("softmax_backward", out, dy=dy, y=y) if dx is None else dx
 
 
 def log_softmax(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -183,7 +192,11 @@ def log_softmax(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     Source: the log-sum-exp form, Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and
     softmax functions", 2021.
     """
-    return _over_rows("log_softmax", out, x=x)
+    y = backend.fast_same_shape("log_softmax", x, None, out)
+    return _over_rows("log_softmax", out, x=x) if y is None else y
+
+
+# The checked path: arguments that must be converted first, or that are wrong.
 
 
 def _elementwise(kernel: str, x: ArrayLike, out: np.ndarray | None) -> np.ndarray:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import checks
+from fastnn import backend, checks
 from fastnn.backend import call
 from fastnn.checks import deliver, floats, numbers, result
+from fastnn.kernels import native
 
 
 def log_loss(p: ArrayLike, y: ArrayLike) -> float:
@@ -31,13 +32,19 @@ def log_loss(p: ArrayLike, y: ArrayLike) -> float:
 
     Source: the derivation's L = −1/n Σ (Y log A3 + (1 − Y) log(1 − A3)).
     """
+    loss = backend.fast_log_loss(p, y, False)
+    return _checked_log_loss(p, y) if loss is None else loss
+
+
+def _checked_log_loss(p: ArrayLike, y: ArrayLike) -> float:
+    """log_loss of arguments that must be converted first, or that are wrong."""
     dtype, p, labels, over_classes = _operands("p", p, y)
     losses = np.empty(labels.size, dtype)
     if over_classes:
         call("log_loss_classes", dtype, (p, labels, losses), p.shape)
     else:
         call("log_loss_binary", dtype, (p, labels, losses), (p.size, 1))
-    return _mean("p", losses)
+    return _mean("p", losses, p)
 
 
 def log_loss_backward(p: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -59,6 +66,12 @@ def log_loss_backward(p: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = No
 
     Source: the derivation's dA3 = (−Y / A3 + (1 − Y) / (1 − A3)) / n.
     """
+    dp = backend.fast_log_loss_backward(p, y, False, out)
+    return _checked_log_loss_backward(p, y, out) if dp is None else dp
+
+
+def _checked_log_loss_backward(p: ArrayLike, y: ArrayLike, out: np.ndarray | None) -> np.ndarray:
+    """log_loss_backward of arguments that must be converted first, or that are wrong."""
     dtype, p, labels, over_classes = _operands("p", p, y)
     dp = result(out, p.shape, dtype, (p, labels))
     scale = 1 / max(labels.size, 1)
@@ -88,6 +101,12 @@ def log_loss_with_logits(z: ArrayLike, y: ArrayLike) -> float:
 
     Source: the derivation's L with A3 = σ(Z3) put in.
     """
+    loss = backend.fast_log_loss(z, y, True)
+    return _checked_log_loss_with_logits(z, y) if loss is None else loss
+
+
+def _checked_log_loss_with_logits(z: ArrayLike, y: ArrayLike) -> float:
+    """log_loss_with_logits of arguments that must be converted first, or that are wrong."""
     dtype, z, labels, over_classes = _operands("z", z, y)
     losses = np.empty(labels.size, dtype)
     operands = (z, labels, None, losses, None, None)
@@ -95,7 +114,7 @@ def log_loss_with_logits(z: ArrayLike, y: ArrayLike) -> float:
         call("log_loss_classes_with_logits", dtype, operands, z.shape, (1.0,))
     else:
         call("log_loss_binary_with_logits", dtype, operands, (z.size, 1), (1.0,))
-    return _mean("z", losses)
+    return _mean("z", losses, z)
 
 
 def log_loss_with_logits_backward(z: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -117,6 +136,12 @@ def log_loss_with_logits_backward(z: ArrayLike, y: ArrayLike, *, out: np.ndarray
 
     Source: the derivation's dZ3 = (A3 − Y) / n.
     """
+    dz = backend.fast_log_loss_backward(z, y, True, out)
+    return _checked_log_loss_with_logits_backward(z, y, out) if dz is None else dz
+
+
+def _checked_log_loss_with_logits_backward(z: ArrayLike, y: ArrayLike, out: np.ndarray | None) -> np.ndarray:
+    """log_loss_with_logits_backward of arguments that must be converted first, or that are wrong."""
     dtype, z, labels, over_classes = _operands("z", z, y)
     dz = result(out, z.shape, dtype, (z, labels))
     operands = (z, labels, None, None, None, dz)
@@ -146,7 +171,7 @@ def _operands(name: str, predicted: ArrayLike, y: ArrayLike) -> tuple[np.dtype, 
     raise ValueError(f"y must have shape {needed}, as {name} has shape {shape}, got {labels.shape}")
 
 
-def _mean(name: str, losses: np.ndarray) -> float:
+def _mean(name: str, losses: np.ndarray, predicted: np.ndarray) -> float:
     if losses.size == 0:
         raise ValueError(f"{name} must hold at least one prediction, got none: their mean isn't defined")
-    return float(losses.mean(dtype=np.float64))
+    return native.mean_loss(losses, predicted.size // losses.size)
