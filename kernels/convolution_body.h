@@ -9,6 +9,7 @@ static void NAME(convolve)(const convolution *o, const REAL *x, const REAL *weig
     const int64_t taps = o->c * o->r * o->s;
     if (is_dense(o))
         NAME(matmul)(o->n, o->filters, taps, x, taps, 1, weight, 1, taps, y, bias, NULL, relu, thread, threads);
+    else if (is_depthwise(o)) NAME(convolve_depthwise)(o, x, weight, bias, y, relu, thread, threads);
     else if (winograd_suits(o)) NAME(convolve_winograd)(o, x, weight, bias, y, relu, thread, threads);
     else NAME(convolve_direct)(o, x, weight, bias, y, relu, thread, threads);
 }
@@ -20,6 +21,8 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     const int64_t taps = o->c * o->r * o->s;
     if (is_dense(o))
         NAME(matmul)(o->n, taps, o->filters, dy, o->filters, 1, weight, taps, 1, dx, NULL, mask, 0, thread, threads);
+    else if (is_depthwise(o) && o->stride_h == 1 && o->stride_w == 1)
+        NAME(convolve_depthwise_input)(o, dy, weight, mask, dx, thread, threads);
     else if (winograd_suits_input(o)) NAME(convolve_winograd_input)(o, dy, weight, mask, dx, thread, threads);
     else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
@@ -34,6 +37,7 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
         if (dbias)
             NAME(column_sums)(o->n, o->filters, dy, o->filters * thread / threads,
                               o->filters * (thread + 1) / threads, dbias);
-    } else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
+    } else if (is_depthwise(o)) NAME(convolve_depthwise_weight)(o, x, dy, dweight, dbias, thread, threads);
+    else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
 }

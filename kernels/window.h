@@ -37,6 +37,12 @@ static inline window convolution_window(const convolution *o, int64_t channels) 
                     .columns = {o->w, o->out_w, o->s, o->stride_w, o->pad_left, o->dilation_w}};
 }
 
+/* Going back with a stride of 1: the outputs are the source, whose taps come turned. */
+static inline axis turned_axis(const axis *a) {
+    return (axis){.source = a->out, .out = a->source, .taps = a->taps, .stride = 1,
+                  .pad = axis_reach(a) - a->pad, .dilation = a->dilation};
+}
+
 /* Going back: input k · stride + phase − pad meets tap t at output k − (t · dilation − phase) / stride, where
    the division is exact. Such inputs exist for k in [begin, end); `shift` is that of their first tap. */
 typedef struct {
@@ -83,6 +89,9 @@ static inline int is_dense(const convolution *o) {
     return o->groups == 1 && o->r == o->h && o->s == o->w && o->out_h == 1 && o->out_w == 1 && o->pad_top == 0 &&
            o->pad_left == 0 && o->dilation_h == 1 && o->dilation_w == 1;
 }
+
+/* Whether each group has one channel and few filters: with more of them a register tile of filters pays. */
+static inline int is_depthwise(const convolution *o) { return o->groups == o->c && o->filters <= 2 * o->c; }
 
 static inline int64_t window_taps(const window *w) { return w->channels * w->rows.taps * w->columns.taps; }
 
