@@ -213,11 +213,11 @@ static void NAME(convolve_depthwise)(const convolution *o, const REAL *x, const 
    all images. */
 static void NAME(convolve_depthwise_input)(const convolution *o, const REAL *dy, const REAL *weight,
                                            const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
-    const window w = convolution_window(o, 1);
-    const axis rows = turned_axis(&w.rows), columns = turned_axis(&w.columns);
+    const convolution back = turned_convolution(o);
+    const window w = convolution_window(&back, 1);
     const int64_t filters = o->filters / o->groups, taps = o->r * o->s, end = o->n * o->c * (thread + 1) / threads;
     const int64_t area = o->h * o->w;
-    NAME(depthwise) p = {.planes = NAME(plan_planes)(&rows, &columns), .sources = filters};
+    NAME(depthwise) p = {.planes = NAME(plan_planes)(&w.rows, &w.columns), .sources = filters};
     p.area = p.planes.s.plane;
     int64_t *offset = arena((size_t)taps * sizeof(int64_t) +
                             (size_t)(filters * (taps + DEPTHWISE_PLANES * p.planes.size)) * sizeof(REAL));

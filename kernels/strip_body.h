@@ -84,6 +84,13 @@ static void NAME(pack_strip)(const window *w, const strip *s, const REAL *x, int
         }
 }
 
+/* Copy a row of pixels. */
+FASTNN_INLINE void NAME(copy_row)(const REAL *from, int64_t count, REAL *to) {
+    int64_t j = 0;
+    for (; j + LANES <= count; j += LANES) NAME(store)(to + j, NAME(load)(from + j));
+    if (j < count) NAME(store_partial)(to + j, NAME(load_partial)(from + j, (int)(count - j)), (int)(count - j));
+}
+
 /* x = 0 where the mask isn't positive. */
 FASTNN_INLINE void NAME(apply_mask)(int64_t count, const REAL *mask, REAL *x) {
     for (int64_t i = 0; i < count; i++) x[i] = mask[i] > 0 ? x[i] : 0;

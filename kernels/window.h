@@ -30,17 +30,21 @@ typedef struct {
 /* How far the last tap lies beyond the first. */
 static inline int64_t axis_reach(const axis *a) { return larger(0, a->taps - 1) * a->dilation; }
 
+/* Going back with a stride of 1: dx is dy convolved with the weights turned by 180°. */
+static inline convolution turned_convolution(const convolution *o) {
+    convolution back = *o;
+    back.c = o->filters, back.h = o->out_h, back.w = o->out_w;
+    back.filters = o->c, back.out_h = o->h, back.out_w = o->w;
+    back.pad_top = (o->r - 1) * o->dilation_h - o->pad_top;
+    back.pad_left = (o->s - 1) * o->dilation_w - o->pad_left;
+    return back;
+}
+
 /* The window of `channels` channels. */
 static inline window convolution_window(const convolution *o, int64_t channels) {
     return (window){.channels = channels,
                     .rows = {o->h, o->out_h, o->r, o->stride_h, o->pad_top, o->dilation_h},
                     .columns = {o->w, o->out_w, o->s, o->stride_w, o->pad_left, o->dilation_w}};
-}
-
-/* Going back with a stride of 1: the outputs are the source, whose taps come turned. */
-static inline axis turned_axis(const axis *a) {
-    return (axis){.source = a->out, .out = a->source, .taps = a->taps, .stride = 1,
-                  .pad = axis_reach(a) - a->pad, .dilation = a->dilation};
 }
 
 /* Going back: input k · stride + phase − pad meets tap t at output k − (t · dilation − phase) / stride, where
@@ -92,6 +96,13 @@ static inline int is_dense(const convolution *o) {
 
 /* Whether each group has one channel and few filters: with more of them a register tile of filters pays. */
 static inline int is_depthwise(const convolution *o) { return o->groups == o->c && o->filters <= 2 * o->c; }
+
+/* Whether dx is best made as a convolution of dy: of not many more pixels than dy has, and of channels that pay
+   for packing it. */
+static inline int turned_suits(const convolution *o) {
+    return o->stride_h == 1 && o->stride_w == 1 && o->c / o->groups >= 4 &&
+           4 * o->h * o->w <= 5 * o->out_h * o->out_w;
+}
 
 static inline int64_t window_taps(const window *w) { return w->channels * w->rows.taps * w->columns.taps; }
 
