@@ -3,14 +3,19 @@
    so do the bits of a result. A window as large as the image makes a dense layer, x (n, taps) by weight
    (filters, taps). */
 
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+
 /* y = relu?(bias + x * weight); a null bias is 0. */
 static void NAME(convolve)(const convolution *o, const REAL *x, const REAL *weight, const REAL *bias, REAL *y,
                            int relu, int64_t thread, int64_t threads) {
     const int64_t taps = o->c * o->r * o->s;
     if (is_dense(o))
         NAME(matmul)(o->n, o->filters, taps, x, taps, 1, weight, 1, taps, y, bias, NULL, relu, thread, threads);
+    else if (is_depthwise(o)) NAME(convolve_depthwise)(o, x, weight, bias, y, relu, thread, threads);
+    else if (plane_rows_suit(o, LANES))
+        NAME(convolve_plane_rows)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
     else if (winograd_suits(o)) NAME(convolve_winograd)(o, x, weight, bias, y, relu, thread, threads);
-    else NAME(convolve_direct)(o, x, weight, bias, y, relu, thread, threads);
+    else NAME(convolve_direct)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
 }
 
 /* dx[e, i, j] = Σ dy[f, p, q] weight[f, e, u, v] over f, u, v, where p · stride = i + pad − u · dilation; 0 where
@@ -20,8 +25,16 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     const int64_t taps = o->c * o->r * o->s;
     if (is_dense(o))
         NAME(matmul)(o->n, taps, o->filters, dy, o->filters, 1, weight, taps, 1, dx, NULL, mask, 0, thread, threads);
-    else if (winograd_suits_input(o)) NAME(convolve_winograd_input)(o, dy, weight, mask, dx, thread, threads);
-    else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
+    else if (is_depthwise(o) && o->stride_h == 1 && o->stride_w == 1)
+        NAME(convolve_depthwise_input)(o, dy, weight, mask, dx, thread, threads);
+    else if (plane_rows_suit_input(o, LANES)) {
+        const convolution back = turned_convolution(o);
+        NAME(convolve_plane_rows)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
+    } else if (winograd_suits_input(o)) NAME(convolve_winograd_input)(o, dy, weight, mask, dx, thread, threads);
+    else if (turned_suits(o)) {
+        const convolution back = turned_convolution(o);
+        NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
+    } else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 
 /* dweight[f, e, u, v] = Σ dy[f, p, q] x[e, i, j] over images and output pixels; dbias[f] = Σ dy[f], unless it is
@@ -34,6 +47,9 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
         if (dbias)
             NAME(column_sums)(o->n, o->filters, dy, o->filters * thread / threads,
                               o->filters * (thread + 1) / threads, dbias);
-    } else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
+    } else if (is_depthwise(o)) NAME(convolve_depthwise_weight)(o, x, dy, dweight, dbias, thread, threads);
+    else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
 }
+
+#undef LANES

@@ -14,14 +14,19 @@
    constant at the calls that matter. */
 FASTNN_INLINE VECTOR NAME(load_pixels)(const REAL *from, const int64_t stride, int64_t begin, int64_t end) {
     if (stride == 1) return NAME(load_between)(from, begin, end);
-    if (stride == 2 || stride == 4) {
-        VECTOR part[4];
+    if (stride <= 4) {
+        VECTOR pixels = {0};
 #pragma GCC unroll 4
-        for (int i = 0; i < stride; i++)
-            part[i] = NAME(load_between)(from + i * LANES, begin * stride - i * LANES,
-                                         (end - 1) * stride + 1 - i * LANES);
-        part[0] = NAME(even_lanes)(part[0], part[1]);
-        return stride == 2 ? part[0] : NAME(even_lanes)(part[0], NAME(even_lanes)(part[2], part[3]));
+        for (int i = 0; i < stride; i++) {
+            const VECTOR part = NAME(load_between)(from + i * LANES, begin * stride - i * LANES,
+                                                   (end - 1) * stride + 1 - i * LANES);
+            MASK lanes; /* those that lie in this part */
+#pragma GCC unroll 16
+            for (int q = 0; q < LANES; q++)
+                lanes[q] = q * stride / LANES == i ? LANES + (int)(q * stride % LANES) : q;
+            pixels = __builtin_shuffle(pixels, part, lanes);
+        }
+        return pixels;
     }
     VECTOR pixels = {0};
     for (int64_t q = larger(0, begin); q < smaller(LANES, end); q++) pixels[q] = from[q * stride];
@@ -71,11 +76,19 @@ static void NAME(pack_strip)(const window *w, const strip *s, const REAL *x, int
     NAME(pack_rows)(from, area, jump, stride, block, begin, end, out, top, bottom, slots, at, plane)
                 if (c->stride == 1) PACK_ROWS(1);
                 else if (c->stride == 2) PACK_ROWS(2);
+                else if (c->stride == 3) PACK_ROWS(3);
                 else if (c->stride == 4) PACK_ROWS(4);
                 else PACK_ROWS(c->stride);
 #undef PACK_ROWS
             }
         }
+}
+
+/* Copy a row of pixels. */
+FASTNN_INLINE void NAME(copy_row)(const REAL *from, int64_t count, REAL *to) {
+    int64_t j = 0;
+    for (; j + LANES <= count; j += LANES) NAME(store)(to + j, NAME(load)(from + j));
+    if (j < count) NAME(store_partial)(to + j, NAME(load_partial)(from + j, (int)(count - j)), (int)(count - j));
 }
 
 /* x = 0 where the mask isn't positive. */

@@ -30,6 +30,16 @@ typedef struct {
 /* How far the last tap lies beyond the first. */
 static inline int64_t axis_reach(const axis *a) { return larger(0, a->taps - 1) * a->dilation; }
 
+/* Going back with a stride of 1: dx is dy convolved with the weights turned by 180°. */
+static inline convolution turned_convolution(const convolution *o) {
+    convolution back = *o;
+    back.c = o->filters, back.h = o->out_h, back.w = o->out_w;
+    back.filters = o->c, back.out_h = o->h, back.out_w = o->w;
+    back.pad_top = (o->r - 1) * o->dilation_h - o->pad_top;
+    back.pad_left = (o->s - 1) * o->dilation_w - o->pad_left;
+    return back;
+}
+
 /* The window of `channels` channels. */
 static inline window convolution_window(const convolution *o, int64_t channels) {
     return (window){.channels = channels,
@@ -82,6 +92,16 @@ static void group_taps(const window *w, int64_t plane, int64_t above, gather_tap
 static inline int is_dense(const convolution *o) {
     return o->groups == 1 && o->r == o->h && o->s == o->w && o->out_h == 1 && o->out_w == 1 && o->pad_top == 0 &&
            o->pad_left == 0 && o->dilation_h == 1 && o->dilation_w == 1;
+}
+
+/* Whether each group has one channel and few filters: with more of them a register tile of filters pays. */
+static inline int is_depthwise(const convolution *o) { return o->groups == o->c && o->filters <= 2 * o->c; }
+
+/* Whether dx is best made as a convolution of dy: of not many more pixels than dy has, and of channels that pay
+   for packing it. */
+static inline int turned_suits(const convolution *o) {
+    return o->stride_h == 1 && o->stride_w == 1 && o->c / o->groups >= 4 &&
+           4 * o->h * o->w <= 5 * o->out_h * o->out_w;
 }
 
 static inline int64_t window_taps(const window *w) { return w->channels * w->rows.taps * w->columns.taps; }

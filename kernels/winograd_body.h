@@ -189,13 +189,6 @@ FASTNN_INLINE void NAME(fill_source)(const int stride, const NAME(winograd_sourc
     }
 }
 
-/* Copy a row of outputs. */
-FASTNN_INLINE void NAME(copy_row)(const REAL *from, int64_t count, REAL *to) {
-    int64_t j = 0;
-    for (; j + LANES <= count; j += LANES) NAME(store)(to + j, NAME(load)(from + j));
-    if (j < count) NAME(store_partial)(to + j, NAME(load_partial)(from + j, (int)(count - j)), (int)(count - j));
-}
-
 /* Copy filter `filter` of group g from rows of outputs, two for each row of tiles in [begin, end), to y. */
 static void NAME(write_outputs)(const NAME(winograd) * p, const REAL *outputs, int64_t row, int64_t g,
                                 int64_t filter, int64_t begin, int64_t end) {

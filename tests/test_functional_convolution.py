@@ -38,6 +38,24 @@ CONFIGURATIONS = [
     ((1, 32, 8, 8, 33, 3, 3), {"padding": 1, "stride": 2}),
     ((2, 8, 16, 16, 16, 1, 1), {}),
     ((1, 3, 40, 40, 16, 7, 7), {"padding": 3, "stride": 2}),
+    ((1, 2, 9, 70, 3, 3, 3), {"stride": 3}),
+    ((2, 6, 20, 21, 5, 5, 5), {"padding": 2}),
+    ((2, 8, 12, 20, 10, 3, 5), {"padding": (1, 4), "groups": 2, "dilation": (1, 2)}),
+    # depthwise
+    ((2, 5, 9, 37, 5, 3, 3), {"groups": 5, "padding": 1}),
+    ((2, 5, 11, 40, 10, 3, 3), {"groups": 5, "padding": 1, "stride": 2}),
+    ((2, 3, 9, 37, 6, 5, 5), {"groups": 3, "padding": 2}),
+    ((1, 6, 12, 40, 6, 5, 5), {"groups": 6, "stride": 2}),
+    ((1, 6, 9, 20, 6, 7, 7), {"groups": 6, "padding": 3}),
+    ((1, 6, 12, 40, 6, 7, 7), {"groups": 6, "padding": 3, "stride": 2}),
+    ((2, 3, 12, 20, 6, 4, 3), {"groups": 3, "padding": 1, "dilation": 2}),
+    ((2, 3, 12, 20, 3, 1, 1), {"groups": 3, "stride": (1, 2)}),
+    # planes smaller than vectors
+    ((5, 8, 6, 6, 20, 3, 3), {"padding": 1}),
+    ((3, 6, 7, 7, 48, 2, 3), {"groups": 2, "padding": 1, "stride": 2}),
+    ((33, 20, 4, 4, 37, 2, 2), {}),
+    ((2, 40, 7, 5, 16, 3, 3), {"padding": 2, "dilation": (2, 1)}),
+    ((3, 17, 5, 5, 34, 1, 1), {"stride": 2}),
 ]
 IDS = [f"{'x'.join(map(str, sizes))} {options}" for sizes, options in CONFIGURATIONS]
 FORWARD = ("conv2d", "conv2d_naive")
