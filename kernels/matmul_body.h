@@ -126,17 +126,25 @@ FASTNN_INLINE void NAME(move)(NAME(product) * part, const NAME(product) * p, int
     if (p->mask) part->mask = p->mask + i * p->mask_row + j;
 }
 
+/* One or two rows of c at a panel of 3 to 8 vectors, of which the last has `tail` columns with `partial`. */
+#define FASTNN_WIDE_TILE(vectors, partial, tail)                                                             \
+    (p->m == 1 ? NAME(tile)(1, vectors, partial, tail, &part) : NAME(tile)(2, vectors, partial, tail, &part))
+
 /* b read where it lies: all of k in one pass, panel after panel. One or two rows take wide panels, to read
    b's rows in long runs and to have enough independent sums. */
 static void NAME(multiply_in_place)(const NAME(product) * p) {
     NAME(product) part = *p;
     int64_t j = 0;
     if (p->m <= 2)
-        for (; j + 4 * TILE_COLUMNS <= p->n; j += 4 * TILE_COLUMNS) {
+        for (int64_t width; p->n - j > TILE_COLUMNS; j += width) {
+            const int64_t left = p->n - j;
+            width = left >= 8 * LANES ? 8 * LANES : NAME(smaller)(4 * LANES, left);
             NAME(move)(&part, p, 0, j);
             part.b = p->b + j;
-            if (p->m == 1) NAME(tile)(1, 8, 0, 0, &part);
-            else NAME(tile)(2, 8, 0, 0, &part);
+            if (width == 8 * LANES) FASTNN_WIDE_TILE(8, 0, 0);
+            else if (width == 4 * LANES) FASTNN_WIDE_TILE(4, 0, 0);
+            else if (width > 3 * LANES) FASTNN_WIDE_TILE(4, 1, (int)width - 3 * LANES);
+            else FASTNN_WIDE_TILE(3, 1, (int)width - 2 * LANES);
         }
     for (; j < p->n; j += TILE_COLUMNS) {
         part.b = p->b + j;
@@ -147,6 +155,8 @@ static void NAME(multiply_in_place)(const NAME(product) * p) {
         }
     }
 }
+
+#undef FASTNN_WIDE_TILE
 
 /* A block (rows, columns) of at most LANES x LANES, zeros around it, transposed. */
 FASTNN_INLINE void NAME(transpose)(const REAL *from, int64_t from_row, int rows, int columns, REAL *to,
