@@ -91,9 +91,10 @@ cdef void tanh_backward(
 
 # --- rows: x, y, dx, dy (rows, columns) ---------------------------------------------------------------
 #
-# short_rows.h says how rows of few columns are worked on. Others are worked on in blocks, so that what is done
-# to every element is one long loop over the block. A row wider than a block is worked on in pieces. Either way
-# a block is a range of adjacent elements, whose copies on the stack stay in L1.
+# Most networks have few classes, so most rows are short: short_rows.h says how softmax works on these. Losses
+# work on rows in blocks, so that what is done to every element is one long loop over the block. A row wider than
+# a block is worked on in pieces. Either way a block is a range of adjacent elements, whose copies on the stack
+# stay in L1.
 
 cdef enum:
     BLOCK = 512  # elements
@@ -116,38 +117,10 @@ cdef inline void add_row_sums(
         total[i] += row_sum(x + i * width, width)
 
 
-cdef inline void exp_block(
-    const real* x, const real* top, real* e, int64_t rows, int64_t width
-) noexcept nogil:
-    """e[i, j] = e^(x[i, j] − top[i]), of a block (rows, width)."""
-    cdef int64_t i, j
-    for i in range(rows):
-        for j in range(width):
-            e[i * width + j] = x[i * width + j] - top[i]
-    for i in range(rows * width):
-        e[i] = exp_of(e[i])
-
-
-cdef inline void exp_rows(
-    const real* x, real* top, real* total, real* e, int64_t rows, int64_t columns
-) noexcept nogil:
-    """top[i] = max_j x[i, j] and total[i] = Σ_j e^(x[i, j] − top[i]), of a block's rows.
-
-    e holds the exponentials of the block afterwards, or of the last piece of a row wider than that.
-    """
-    cdef int64_t i, j, width
-    for i in range(rows):
-        top[i] = row_max(x + i * columns, columns)
-    for j from 0 <= j < columns by BLOCK:
-        width = min(BLOCK, columns - j)
-        exp_block(x + j, top, e, rows, width)
-        add_row_sums(e, total, rows, width, j == 0)
-
-
-cdef inline void scale_row(const real* x, real factor, real* y, int64_t columns) noexcept nogil:
+cdef inline void scale_row(real* x, real factor, int64_t columns) noexcept nogil:
     cdef int64_t j
     for j in range(columns):
-        y[j] = factor * x[j]
+        x[j] *= factor
 
 
 cdef void softmax(
@@ -157,32 +130,22 @@ cdef void softmax(
 
     Overwrites y, which may be x.
     """
-    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
-    cdef int64_t i, j, k, count, width, begin, end
+    cdef int64_t columns = n[1], i, begin, end
     cdef const real* x
     cdef real* y
-    cdef real one = 1
-    cdef real e[BLOCK]
-    cdef real top[BLOCK]
-    cdef real total[BLOCK]
-    share(rows, 16, thread, threads, &begin, &end)
+    cdef real total, one = 1
+    share(n[0], 16, thread, threads, &begin, &end)
     if 0 < columns <= SHORT_ROW:
         if real is float:
             softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         else:
             softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         return
-    for i from begin <= i < end by step:
-        count = min(step, end - i)
+    for i in range(begin, end):
         x = t[0] + i * columns
         y = t[1] + i * columns
-        exp_rows(x, top, total, e, count, columns)
-        for j from 0 <= j < columns by BLOCK:
-            width = min(BLOCK, columns - j)
-            if width < columns:
-                exp_block(x + j, top, e, count, width)
-            for k in range(count):
-                scale_row(e + k * width, one / total[k], y + j + k * width, width)
+        total = exp_row(x, columns, row_max(x, columns), y)
+        scale_row(y, one / total, columns)
 
 
 cdef void softmax_backward(
@@ -220,27 +183,21 @@ cdef void log_softmax(
 
     Overwrites y, which may be x.
     """
-    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
-    cdef int64_t i, j, k, count, begin, end
+    cdef int64_t columns = n[1], i, j, begin, end
     cdef const real* x
     cdef real* y
-    cdef real log_total
-    cdef real e[BLOCK]
-    cdef real top[BLOCK]
-    cdef real total[BLOCK]
-    share(rows, 16, thread, threads, &begin, &end)
+    cdef real top, log_total
+    share(n[0], 16, thread, threads, &begin, &end)
     if 0 < columns <= SHORT_ROW:
         if real is float:
             log_softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         else:
             log_softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         return
-    for i from begin <= i < end by step:
-        count = min(step, end - i)
+    for i in range(begin, end):
         x = t[0] + i * columns
         y = t[1] + i * columns
-        exp_rows(x, top, total, e, count, columns)
-        for k in range(count):
-            log_total = log_of(total[k])
-            for j in range(columns):
-                y[k * columns + j] = x[k * columns + j] - top[k] - log_total
+        top = row_max(x, columns)
+        log_total = log_of(exp_row[real](x, columns, top, NULL))
+        for j in range(columns):
+            y[j] = x[j] - top - log_total
