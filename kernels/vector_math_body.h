@@ -123,11 +123,22 @@ VECTOR_MATH VECTOR NAME(log_lanes)(VECTOR x) {
     return NAME(load)(lanes);
 }
 
+/* v with the lanes swapped that are 2^round apart. */
+VECTOR_MATH VECTOR NAME(swap_lanes)(VECTOR v, const int round) {
+    static const NAME(lane) from[4][16] = {{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14},
+                                           {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13},
+                                           {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11},
+                                           {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}};
+    NAME(mask) lanes;
+    memcpy(&lanes, from[round], sizeof lanes);
+    return __builtin_shuffle(v, lanes);
+}
+
 /* The maximum of `count` adjacent elements; −∞ of nothing, and a NaN may be passed over. The last vectors may
    overlap the ones before. Two chains wait half as long as one. */
 VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
-    REAL top = -(REAL)INFINITY;
     if (count < LANES) {
+        REAL top = -(REAL)INFINITY;
         for (int64_t k = 0; k < count; k++) top = x[k] > top ? x[k] : top;
         return top;
     }
@@ -138,14 +149,15 @@ VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
         odd = NAME(larger)(NAME(load)(x + (k + LANES < last ? k + LANES : last)), odd);
     }
     even = NAME(larger)(even, odd);
-    for (int lane = 0; lane < LANES; lane++) top = even[lane] > top ? even[lane] : top;
-    return top;
+#pragma GCC unroll 4
+    for (int round = 0; 1 << round < LANES; round++)
+        even = NAME(larger)(even, NAME(swap_lanes)(even, round));
+    return even[0];
 }
 
 /* Σ e^(x − top) of a row, top its maximum; the exponentials go to e, which may be x, where it isn't NULL. */
 VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e) {
     VECTOR sums = {0};
-    REAL lanes[LANES];
     int64_t k = 0;
     for (; k + LANES <= count; k += LANES) {
         const VECTOR e_k = NAME(exp_lanes)(NAME(load)(x + k) - top);
@@ -154,15 +166,15 @@ VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e) 
     }
     if (k < count) {
         const int rest = (int)(count - k);
+        REAL lanes[LANES];
         NAME(store)(lanes, NAME(exp_lanes)(NAME(load_partial)(x + k, rest) - top));
         const VECTOR e_k = NAME(load_partial)(lanes, rest);
         if (e) NAME(store_partial)(e + k, e_k, rest);
         sums += e_k;
     }
-    NAME(store)(lanes, sums);
-    for (int half = LANES / 2; half; half /= 2)
-        for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
-    return lanes[0];
+#pragma GCC unroll 4
+    for (int round = 0; 1 << round < LANES; round++) sums += NAME(swap_lanes)(sums, round);
+    return sums[0];
 }
 #undef VECTOR
 #undef LANES
