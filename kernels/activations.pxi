@@ -14,14 +14,41 @@ cdef extern from "short_rows.h" nogil:
 # --- elementwise: x, y, dx, dy (size,) ----------------------------------------------------------------
 
 
+cdef inline int64_t aligned_from(const real* y, int64_t begin, int64_t end) noexcept nogil:
+    """The first i in [begin, end] at which y + i lies on a cache line's start.
+
+    NumPy's arrays begin anywhere. Where memory is the bound, a loop from there on runs faster: no vector of the
+    output lies in two lines.
+    """
+    cdef int64_t behind = <int64_t> (<uintptr_t> (y + begin) % 64)
+    return min(end, begin + (64 - behind) % 64 // <int64_t> sizeof(real))
+
+
+cdef inline void relu_range(const real* x, real* y, int64_t begin, int64_t end) noexcept nogil:
+    cdef int64_t i
+    for i in range(begin, end):
+        y[i] = 0 if x[i] < 0 else x[i]
+
+
 cdef void relu(real** t, const int64_t* n, const double* s, int64_t thread, int64_t threads) noexcept nogil:
     """y = max(x, 0), NaN where x is. Overwrites y, which may be x."""
     cdef const real* x = t[0]
     cdef real* y = t[1]
-    cdef int64_t i, begin, end
+    cdef int64_t begin, end, aligned
     share(n[0], 64, thread, threads, &begin, &end)
+    aligned = aligned_from(y, begin, end)
+    relu_range(x, y, begin, aligned)
+    relu_range(x, y, aligned, end)
+
+
+cdef inline void relu_backward_range(
+    const real* dy, const real* y, real* dx, int64_t begin, int64_t end
+) noexcept nogil:
+    cdef real slope
+    cdef int64_t i
     for i in range(begin, end):
-        y[i] = 0 if x[i] < 0 else x[i]
+        slope = dy[i]  # a load under a condition would keep the loop from becoming vectors
+        dx[i] = slope if y[i] > 0 else 0
 
 
 cdef void relu_backward(
@@ -31,12 +58,11 @@ cdef void relu_backward(
     cdef const real* dy = t[0]
     cdef const real* y = t[1]
     cdef real* dx = t[2]
-    cdef real slope
-    cdef int64_t i, begin, end
+    cdef int64_t begin, end, aligned
     share(n[0], 64, thread, threads, &begin, &end)
-    for i in range(begin, end):
-        slope = dy[i]  # a load under a condition would keep the loop from becoming vectors
-        dx[i] = slope if y[i] > 0 else 0
+    aligned = aligned_from(dx, begin, end)
+    relu_backward_range(dy, y, dx, begin, aligned)
+    relu_backward_range(dy, y, dx, aligned, end)
 
 
 cdef void sigmoid(
@@ -91,9 +117,10 @@ cdef void tanh_backward(
 
 # --- rows: x, y, dx, dy (rows, columns) ---------------------------------------------------------------
 #
-# short_rows.h says how rows of few columns are worked on. Others are worked on in blocks, so that what is done
-# to every element is one long loop over the block. A row wider than a block is worked on in pieces. Either way
-# a block is a range of adjacent elements, whose copies on the stack stay in L1.
+# Most networks have few classes, so most rows are short: short_rows.h says how softmax works on these. Losses
+# work on rows in blocks, so that what is done to every element is one long loop over the block. A row wider than
+# a block is worked on in pieces. Either way a block is a range of adjacent elements, whose copies on the stack
+# stay in L1.
 
 cdef enum:
     BLOCK = 512  # elements
@@ -116,38 +143,10 @@ cdef inline void add_row_sums(
         total[i] += row_sum(x + i * width, width)
 
 
-cdef inline void exp_block(
-    const real* x, const real* top, real* e, int64_t rows, int64_t width
-) noexcept nogil:
-    """e[i, j] = e^(x[i, j] − top[i]), of a block (rows, width)."""
-    cdef int64_t i, j
-    for i in range(rows):
-        for j in range(width):
-            e[i * width + j] = x[i * width + j] - top[i]
-    for i in range(rows * width):
-        e[i] = exp_of(e[i])
-
-
-cdef inline void exp_rows(
-    const real* x, real* top, real* total, real* e, int64_t rows, int64_t columns
-) noexcept nogil:
-    """top[i] = max_j x[i, j] and total[i] = Σ_j e^(x[i, j] − top[i]), of a block's rows.
-
-    e holds the exponentials of the block afterwards, or of the last piece of a row wider than that.
-    """
-    cdef int64_t i, j, width
-    for i in range(rows):
-        top[i] = row_max(x + i * columns, columns)
-    for j from 0 <= j < columns by BLOCK:
-        width = min(BLOCK, columns - j)
-        exp_block(x + j, top, e, rows, width)
-        add_row_sums(e, total, rows, width, j == 0)
-
-
-cdef inline void scale_row(const real* x, real factor, real* y, int64_t columns) noexcept nogil:
+cdef inline void scale_row(real* x, real factor, int64_t columns) noexcept nogil:
     cdef int64_t j
     for j in range(columns):
-        y[j] = factor * x[j]
+        x[j] *= factor
 
 
 cdef void softmax(
@@ -157,32 +156,22 @@ cdef void softmax(
 
     Overwrites y, which may be x.
     """
-    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
-    cdef int64_t i, j, k, count, width, begin, end
+    cdef int64_t columns = n[1], i, begin, end
     cdef const real* x
     cdef real* y
-    cdef real one = 1
-    cdef real e[BLOCK]
-    cdef real top[BLOCK]
-    cdef real total[BLOCK]
-    share(rows, 16, thread, threads, &begin, &end)
+    cdef real total, one = 1
+    share(n[0], 16, thread, threads, &begin, &end)
     if 0 < columns <= SHORT_ROW:
         if real is float:
             softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         else:
             softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         return
-    for i from begin <= i < end by step:
-        count = min(step, end - i)
+    for i in range(begin, end):
         x = t[0] + i * columns
         y = t[1] + i * columns
-        exp_rows(x, top, total, e, count, columns)
-        for j from 0 <= j < columns by BLOCK:
-            width = min(BLOCK, columns - j)
-            if width < columns:
-                exp_block(x + j, top, e, count, width)
-            for k in range(count):
-                scale_row(e + k * width, one / total[k], y + j + k * width, width)
+        total = exp_row(x, columns, row_max(x, columns), y)
+        scale_row(y, one / total, columns)
 
 
 cdef void softmax_backward(
@@ -220,27 +209,21 @@ cdef void log_softmax(
 
     Overwrites y, which may be x.
     """
-    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
-    cdef int64_t i, j, k, count, begin, end
+    cdef int64_t columns = n[1], i, j, begin, end
     cdef const real* x
     cdef real* y
-    cdef real log_total
-    cdef real e[BLOCK]
-    cdef real top[BLOCK]
-    cdef real total[BLOCK]
-    share(rows, 16, thread, threads, &begin, &end)
+    cdef real top, log_total
+    share(n[0], 16, thread, threads, &begin, &end)
     if 0 < columns <= SHORT_ROW:
         if real is float:
             log_softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         else:
             log_softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         return
-    for i from begin <= i < end by step:
-        count = min(step, end - i)
+    for i in range(begin, end):
         x = t[0] + i * columns
         y = t[1] + i * columns
-        exp_rows(x, top, total, e, count, columns)
-        for k in range(count):
-            log_total = log_of(total[k])
-            for j in range(columns):
-                y[k * columns + j] = x[k * columns + j] - top[k] - log_total
+        top = row_max(x, columns)
+        log_total = log_of(exp_row[real](x, columns, top, NULL))
+        for j in range(columns):
+            y[j] = x[j] - top - log_total

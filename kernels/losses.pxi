@@ -203,14 +203,10 @@ cdef void log_loss_classes_with_logits(
     cdef real* loss = t[3]
     cdef real* a = t[4]
     cdef real* dz = t[5]
-    cdef int64_t rows = n[0], columns = n[1], step = block_rows(columns)
-    cdef int64_t i, j, k, at, count, width, begin, end
-    cdef real e[BLOCK]
-    cdef real top[BLOCK]
-    cdef real total[BLOCK]
-    cdef real factor[BLOCK]
-    cdef real scale, one = 1
-    share(rows, 16, thread, threads, &begin, &end)
+    cdef int64_t columns = n[1], i, j, of_class, begin, end
+    cdef real* e
+    cdef real top, total, factor, scale, one = 1
+    share(n[0], 16, thread, threads, &begin, &end)
     if 0 < columns <= SHORT_ROW:
         z += begin * columns
         classes += begin
@@ -223,32 +219,28 @@ cdef void log_loss_classes_with_logits(
         else:
             log_loss_short_f64(z, classes, weight, loss, a, dz, s[0], end - begin, <int> columns)
         return
-    for i from begin <= i < end by step:
-        count = min(step, end - i)
-        exp_rows(z + i * columns, top, total, e, count, columns)
+    for i in range(begin, end):
+        of_class = i * columns + classes[i]
+        top = row_max(z + i * columns, columns)
+        e = NULL
+        if dz is not NULL:
+            e = dz + i * columns
+        elif a is not NULL:
+            e = a + i * columns
+        total = exp_row[real](z + i * columns, columns, top, e)
         if loss is not NULL:
-            for k in range(count):
-                factor[k] = log_of(total[k])
-            for k in range(count):
-                loss[i + k] = factor[k] + (top[k] - z[(i + k) * columns + classes[i + k]])
-            if weight is not NULL:
-                for k in range(count):
-                    loss[i + k] *= weight[i + k]
-        for k in range(count):
-            total[k] = one / total[k]
-        for j from 0 <= j < columns by BLOCK:
-            width = min(BLOCK, columns - j)
-            if width < columns:
-                exp_block(z + i * columns + j, top, e, count, width)
-            for k in range(count):
-                at = (i + k) * columns + j
-                if a is not NULL:
-                    scale_row(e + k * width, total[k], a + at, width)
-                if dz is not NULL:
-                    scale = <real> s[0] if weight is NULL else <real> s[0] * weight[i + k]
-                    scale_row(e + k * width, scale * total[k], dz + at, width)
-                    if j <= classes[i + k] < j + width:
-                        dz[at + classes[i + k] - j] -= scale
+            loss[i] = (one if weight is NULL else weight[i]) * (log_of(total) + (top - z[of_class]))
+        factor = one / total
+        if dz is NULL:
+            if a is not NULL:
+                scale_row(e, factor, columns)
+            continue
+        if a is not NULL:
+            for j in range(columns):
+                a[i * columns + j] = factor * e[j]
+        scale = <real> s[0] if weight is NULL else <real> s[0] * weight[i]
+        scale_row(e, scale * factor, columns)
+        dz[of_class] -= scale
 
 
 # --- squared error: a, y, da (rows, columns) ------------------------------------------------------------

@@ -49,22 +49,6 @@ FASTNN_INLINE void NAME(store_turned)(const NAME(turned) * block, REAL *y) {
         }
 }
 
-FASTNN_INLINE VECTOR NAME(exp_lanes)(VECTOR x) {
-    REAL lanes[LANES];
-    NAME(store)(lanes, x);
-#pragma GCC unroll 1 /* else the loop may be unrolled before it could become vectors */
-    for (int lane = 0; lane < LANES; lane++) lanes[lane] = NAME(exp)(lanes[lane]);
-    return NAME(load)(lanes);
-}
-
-FASTNN_INLINE VECTOR NAME(log_lanes)(VECTOR x) {
-    REAL lanes[LANES];
-    NAME(store)(lanes, x);
-#pragma GCC unroll 1
-    for (int lane = 0; lane < LANES; lane++) lanes[lane] = NAME(log)(lanes[lane]);
-    return NAME(load)(lanes);
-}
-
 /* Each row's maximum; a NaN may be passed over. Two chains, of every other column, wait half as long as one. */
 FASTNN_INLINE void NAME(tops)(const NAME(turned) * x, VECTOR *top) {
     for (int tile = 0; tile < x->tiles; tile++) {

@@ -22,6 +22,8 @@ cdef extern from "vector_math.h" nogil:
     double max_f64(const double* x, int64_t count)
     float sum_f32(const float* x, int64_t count)
     double sum_f64(const double* x, int64_t count)
+    float exp_row_f32(const float* x, int64_t count, float top, float* e)
+    double exp_row_f64(const double* x, int64_t count, double top, double* e)
 
 
 cdef inline real exp_of(real x) noexcept nogil:
@@ -89,3 +91,11 @@ cdef inline real row_sum(const real* x, int64_t columns) noexcept nogil:
         return sum_f32(x, columns)
     else:
         return sum_f64(x, columns)
+
+
+cdef inline real exp_row(const real* x, int64_t columns, real top, real* e) noexcept nogil:
+    """Σ e^(x − top) of a row; the exponentials go to e, which may be x or NULL."""
+    if real is float:
+        return exp_row_f32(x, columns, top, e)
+    else:
+        return exp_row_f64(x, columns, top, e)

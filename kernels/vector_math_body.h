@@ -79,31 +79,10 @@ VECTOR_MATH REAL NAME(log1p)(REAL x) {
     return NAME(log)(sum) + (sum > 0 ? lost / sum : 0);
 }
 
-/* The maximum (−∞ of nothing; a NaN may be passed over) and the sum of `count` adjacent elements, by partial
-   results and then the last elements: an order that depends on `count` alone. */
+/* The sum of `count` adjacent elements, by partial results and then the last elements: an order that depends on
+   `count` alone. */
 #define LANES (VECTOR_BYTES / sizeof(REAL) < 8 ? VECTOR_BYTES / sizeof(REAL) : 8)
 typedef REAL NAME(lanes) __attribute__((vector_size(LANES * sizeof(REAL))));
-typedef BITS NAME(lane_bits) __attribute__((vector_size(LANES * sizeof(REAL))));
-
-VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
-    REAL top = -(REAL)INFINITY;
-    int64_t k = 0;
-    if (count >= (int64_t)LANES) {
-        NAME(lanes) tops, next;
-        memcpy(&tops, x, sizeof tops);
-        for (k = LANES; k + (int64_t)LANES <= count; k += LANES) {
-            memcpy(&next, x + k, sizeof next);
-            NAME(lane_bits) larger = (NAME(lane_bits))(next > tops);
-            tops = (NAME(lanes))(((NAME(lane_bits))next & larger) | ((NAME(lane_bits))tops & ~larger));
-        }
-        for (int half = LANES / 2; half; half /= 2)
-            for (int lane = 0; lane < half; lane++)
-                tops[lane] = tops[lane + half] > tops[lane] ? tops[lane + half] : tops[lane];
-        top = tops[0];
-    }
-    for (; k < count; k++) top = x[k] > top ? x[k] : top;
-    return top;
-}
 
 VECTOR_MATH REAL NAME(sum)(const REAL *x, int64_t count) {
     REAL total = 0;
@@ -122,4 +101,80 @@ VECTOR_MATH REAL NAME(sum)(const REAL *x, int64_t count) {
     for (; k < count; k++) total += x[k];
     return total;
 }
+#undef LANES
+
+/* From here on, whole vectors. */
+#define VECTOR NAME(vector)
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+
+VECTOR_MATH VECTOR NAME(exp_lanes)(VECTOR x) {
+    REAL lanes[LANES];
+    NAME(store)(lanes, x);
+#pragma GCC unroll 1 /* else the loop may be unrolled before it could become vectors */
+    for (int lane = 0; lane < LANES; lane++) lanes[lane] = NAME(exp)(lanes[lane]);
+    return NAME(load)(lanes);
+}
+
+VECTOR_MATH VECTOR NAME(log_lanes)(VECTOR x) {
+    REAL lanes[LANES];
+    NAME(store)(lanes, x);
+#pragma GCC unroll 1
+    for (int lane = 0; lane < LANES; lane++) lanes[lane] = NAME(log)(lanes[lane]);
+    return NAME(load)(lanes);
+}
+
+/* v with the lanes swapped that are 2^round apart. */
+VECTOR_MATH VECTOR NAME(swap_lanes)(VECTOR v, const int round) {
+    static const NAME(lane) from[4][16] = {{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14},
+                                           {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13},
+                                           {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11},
+                                           {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}};
+    NAME(mask) lanes;
+    memcpy(&lanes, from[round], sizeof lanes);
+    return __builtin_shuffle(v, lanes);
+}
+
+/* The maximum of `count` adjacent elements; −∞ of nothing, and a NaN may be passed over. The last vectors may
+   overlap the ones before. Two chains wait half as long as one. */
+VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
+    if (count < LANES) {
+        REAL top = -(REAL)INFINITY;
+        for (int64_t k = 0; k < count; k++) top = x[k] > top ? x[k] : top;
+        return top;
+    }
+    const int64_t last = count - LANES;
+    VECTOR even = NAME(load)(x), odd = NAME(load)(x + last);
+    for (int64_t k = LANES; k < last; k += 2 * LANES) {
+        even = NAME(larger)(NAME(load)(x + k), even);
+        odd = NAME(larger)(NAME(load)(x + (k + LANES < last ? k + LANES : last)), odd);
+    }
+    even = NAME(larger)(even, odd);
+#pragma GCC unroll 4
+    for (int round = 0; 1 << round < LANES; round++)
+        even = NAME(larger)(even, NAME(swap_lanes)(even, round));
+    return even[0];
+}
+
+/* Σ e^(x − top) of a row, top its maximum; the exponentials go to e, which may be x, where it isn't NULL. */
+VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e) {
+    VECTOR sums = {0};
+    int64_t k = 0;
+    for (; k + LANES <= count; k += LANES) {
+        const VECTOR e_k = NAME(exp_lanes)(NAME(load)(x + k) - top);
+        if (e) NAME(store)(e + k, e_k);
+        sums += e_k;
+    }
+    if (k < count) {
+        const int rest = (int)(count - k);
+        REAL lanes[LANES];
+        NAME(store)(lanes, NAME(exp_lanes)(NAME(load_partial)(x + k, rest) - top));
+        const VECTOR e_k = NAME(load_partial)(lanes, rest);
+        if (e) NAME(store_partial)(e + k, e_k, rest);
+        sums += e_k;
+    }
+#pragma GCC unroll 4
+    for (int round = 0; 1 << round < LANES; round++) sums += NAME(swap_lanes)(sums, round);
+    return sums[0];
+}
+#undef VECTOR
 #undef LANES

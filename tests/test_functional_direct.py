@@ -1,0 +1,87 @@
+"""The short way from Python objects to the kernels: taken only where it gives what the checked way gives."""
+
+import numpy as np
+import pytest
+from arrays import normal
+from compare import assert_same_bits
+
+import fastnn.functional as F
+from fastnn.kernels import native
+
+UNARY = ("relu", "sigmoid", "tanh", "softmax", "log_softmax")
+BINARY = ("relu_backward", "sigmoid_backward", "tanh_backward", "softmax_backward")
+CHUNK = 2048  # elements of a loss's predictions that are worked on at a time
+
+
+@pytest.mark.parametrize("name", [*UNARY, *BINARY])
+def test_same_bits_as_the_checked_way(rng, dtype, name):
+    for shape in ((1,), (5, 3), (33, 10), (3, 4, 33), (2, 700)):
+        arrays = [normal(rng, *shape, dtype=dtype) for _ in range(1 if name in UNARY else 2)]
+        direct = native.same_shape_direct(name, arrays[0], arrays[1] if name in BINARY else None, None)
+        strided = [np.repeat(array, 2, axis=-1)[..., ::2] for array in arrays]  # which the short way refuses
+        assert_same_bits(direct, getattr(F, name)(*strided), f"{name}, shape {shape}")
+
+
+def test_other_arrays_are_refused(rng, dtype):
+    x = normal(rng, 4, 6, dtype=dtype)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    other = np.float64 if dtype == np.float32 else np.float32
+    assert native.same_shape_direct("relu", read_only, None, None) is not None
+    for wrong in (
+        x.T,
+        x[:, ::2],
+        x.astype(other).tolist(),
+        x.astype(np.int32),
+        x.astype(dtype.newbyteorder()),
+    ):
+        assert native.same_shape_direct("relu", wrong, None, None) is None
+        assert native.same_shape_direct("relu_backward", x, wrong, None) is None
+        assert native.same_shape_direct("relu_backward", wrong, x, None) is None
+        assert native.same_shape_direct("relu", x, None, wrong) is None
+    for wrong_out in (read_only, x.astype(other), x[:2], x.ravel()):
+        before = wrong_out.copy()
+        assert native.same_shape_direct("relu", x, None, wrong_out) is None
+        assert_same_bits(wrong_out, before)
+    whole = normal(rng, 100, dtype=dtype)
+    assert native.same_shape_direct("relu", whole[:60], None, whole[4:64]) is None  # they overlap
+    assert native.same_shape_direct("softmax", np.array(1, dtype), None, None) is None
+    assert native.same_shape_direct("softmax", np.empty((3, 0), dtype), None, None) is None
+
+
+def examples(rng, dtype):
+    """Predictions and labels, binary and over classes, of fewer and more rows than a chunk has."""
+    for rows in (1, 100, CHUNK, CHUNK + 1, 3 * CHUNK + 7):
+        p = rng.uniform(0.01, 0.99, rows).astype(dtype)
+        yield p, rng.random(rows).astype(dtype)
+        yield p.reshape(rows, 1), rng.integers(0, 2, rows).astype(dtype)
+    for rows, columns in ((1, 2), (300, 10), (1000, 33), (3, CHUNK + 5)):
+        yield rng.uniform(0.01, 0.99, (rows, columns)).astype(dtype), rng.integers(0, columns, rows)
+
+
+@pytest.mark.parametrize("with_logits", [False, True])
+def test_losses_have_the_bits_of_the_checked_way(rng, dtype, with_logits):
+    name = "log_loss_with_logits" if with_logits else "log_loss"
+    for p, y in examples(rng, dtype):
+        unusual = y.astype(np.int32 if y.dtype == np.int64 else np.longdouble)
+        direct = native.log_loss_direct(p, y, with_logits)
+        assert direct == getattr(F, name)(p, unusual)
+        gradient = native.log_loss_backward_direct(p, y, with_logits, None)
+        assert_same_bits(gradient, getattr(F, f"{name}_backward")(p, unusual))
+
+
+@pytest.mark.parametrize("wrong", [-1, 10, np.nan, -0.1, 1.1])
+def test_wrong_labels_are_found_wherever_they_are(rng, dtype, wrong):
+    for p, y in examples(rng, dtype):
+        if y.dtype == np.int64 and not float(wrong).is_integer():
+            continue
+        for at in {0, y.size // 2, y.size - 1}:
+            bad = y.copy()
+            bad[at] = wrong if y.dtype != np.int64 or wrong < 0 else p.shape[1]
+            out = np.full_like(p, 7)
+            assert native.log_loss_direct(p, bad, True) is None
+            assert native.log_loss_backward_direct(p, bad, True, None) is None
+            assert native.log_loss_backward_direct(p, bad, False, out) is None
+            assert (out == 7).all()  # nothing is written for labels that are refused
+            with pytest.raises(ValueError, match="y must hold"):
+                F.log_loss_with_logits(p, bad)
