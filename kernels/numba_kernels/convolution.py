@@ -37,6 +37,8 @@ _Shape = namedtuple(
 # Where a correlation's output (p, q) goes: to row + p row_step, column + q column_step of planes (h, w).
 _Place = namedtuple("_Place", "h w row row_step column column_step")
 
+# Up to so many filters a correlation's strips are wide: packing would cost more than the additional pixels.
+_WIDE_FILTERS = 4
 # Up to so many weights dweight is summed with lanes along the pixels: that costs a vector for each weight,
 # but dy isn't transposed.
 _ALONG_PIXELS_WEIGHTS = 1024
@@ -61,22 +63,22 @@ def _window(o):
 
 
 @helper
-def _put(place, filters, first, rows, width, made, mask, y):
-    """Put a strip's outputs, made (filters, rows, width), in their place in y; null where they are there.
+def _put(place, filters, first, rows, width, made, made_width, mask, y):
+    """Put a strip's outputs, made (filters, rows, made_width), in their place in y; null: they are there.
 
     Then times 1[mask > 0].
     """
-    spread, masked = not is_null(made), not is_null(mask)
-    if not (spread or masked):
+    is_elsewhere, is_masked = not is_null(made), not is_null(mask)
+    if not (is_elsewhere or is_masked):
         return
     for f in range(filters):
         for p in range(rows):
             to = (f * place.h + place.row + (first + p) * place.row_step) * place.w + place.column
-            at = (f * rows + p) * width
-            if spread:
+            at = (f * rows + p) * made_width
+            if is_elsewhere:
                 for q in range(width):
                     y[to + q * place.column_step] = made[at + q]
-            if masked:
+            if is_masked:
                 for q in range(to, to + width * place.column_step, place.column_step):
                     y[q] = y[q] if mask[q] > 0 else like(y[0], 0)
 
@@ -94,27 +96,28 @@ def _correlate_images(
     images, taps = o.images * o.groups, channels * rows.taps * columns.taps
     # Short enough that every thread gets strips.
     most_rows = ceil_divide(rows.out, ceil_divide(threads, max(1, images)))
-    strip = strip_of(rows, columns, channels, most_rows, lanes, element_bytes(x))
+    is_wide = filters <= _WIDE_FILTERS and columns.stride == 1 and columns.taps > 1
+    strip = strip_of(rows, columns, channels, is_wide, most_rows, lanes, element_bytes(x))
     strips = ceil_divide(rows.out, strip.rows)
     begin, end = share(images * strips, 1, thread, threads)
     if begin == end:
         return
-    is_spread = place.row_step > 1 or place.column_step > 1
-    made_size = filters * strip.rows * columns.out if is_spread else 0
+    is_elsewhere = is_wide or place.row_step > 1 or place.column_step > 1
+    made_size = filters * strip.rows * strip.width if is_elsewhere else 0
     packed, offsets = heap(x, strip.size + made_size), heap_int64(x, taps)
-    made = offset(packed, strip.size) if is_spread else null(x)
+    made = offset(packed, strip.size) if is_elsewhere else null(x)
     tap_offsets(rows, columns, strip, channels, offsets)
     no_bias = stack(x, 1)
     no_bias[0] = like(x[0], 0)
     for unit in range(begin, end):
         image, first = unit // strips, unit % strips * strip.rows
         g, count = image % o.groups, min(strip.rows, rows.out - first)
-        pixels = count * columns.out
+        pixels = count * strip.width
         source = offset(x, image * channels * rows.source * columns.source)
         pack_strip(rows, columns, strip, source, channels, first, count, packed)
         image_start = image * filters * place.h * place.w
         c, c_row = made, pixels
-        if not is_spread:
+        if not is_elsewhere:
             c, c_row = offset(y, image_start + first * place.w), place.h * place.w
         start, start_step = no_bias, 0
         if not is_null(bias):
@@ -122,7 +125,7 @@ def _correlate_images(
         a = offset(weight, g * filters * taps)
         correlate(filters, pixels, taps, a, taps, packed, offsets, start, start_step, c, c_row, relu)
         image_mask = mask if is_null(mask) else offset(mask, image_start)
-        _put(place, filters, first, count, columns.out, made, image_mask, offset(y, image_start))
+        _put(place, filters, first, count, columns.out, made, strip.width, image_mask, offset(y, image_start))
     free(packed)
     free(offsets)
 
@@ -216,7 +219,7 @@ def _sum_group(o, g, first_tap, taps, x, dy, dweight, dbias):
     lanes, width = vector_lanes(x), tile_columns(x)
     window, area = o.size_r * o.size_s, o.out_h * o.out_w
     # Along pixels lanes count from a strip's start: it must not depend on which taps they are.
-    strip = strip_of(rows, columns, o.channels, rows.out, lanes, element_bytes(x))
+    strip = strip_of(rows, columns, o.channels, False, rows.out, lanes, element_bytes(x))
     strip_pixels = ceil_divide(strip.rows * columns.out, lanes) * lanes
     weights = o.filters * o.channels * window
     along_pixels = o.filters <= lanes // 2 or (
