@@ -106,9 +106,10 @@ def _stack_of(dtype: types.Type | None):
 
 
 # Uninitialized scratch of `count` (a constant) elements that lasts until the function returns: of the dtype
-# that `pointer` points to, or of float64.
+# that `pointer` points to, or of float64 or int32.
 stack = _stack_of(None)
 stack_float64 = _stack_of(types.float64)
+stack_int32 = _stack_of(types.int32)
 
 
 def _heap_of(dtype: types.Type | None):

@@ -41,6 +41,11 @@ def broadcast(builder: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT32, lanes), None))
 
 
+def shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
+    """The lanes of these numbers, those of b counted on from a's."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(lanes)), lanes))
+
+
 def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     """The mask of the first `count` (int64) lanes."""
     lane = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
