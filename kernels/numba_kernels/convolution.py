@@ -1,13 +1,19 @@
 """The fast convolution: convolution_naive.py says what it computes.
 
 The lanes of a vector are adjacent output pixels, of a strip that window.py packs. The gradient by x is such a
-correlation too, of dy with the window turned around: one for each phase of a stride.
+correlation too, of dy with the window turned around: one for each phase of a stride. Where the window is as
+large as the image it is a dense layer: convolution_dense.py.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 
+from fastnn.kernels.numba_kernels.convolution_dense import (
+    dense,
+    dense_backward_input,
+    dense_backward_weight,
+)
 from fastnn.kernels.numba_kernels.memory import (
     free,
     heap,
@@ -60,6 +66,15 @@ def _window(o):
         Axis(o.h, o.out_h, o.size_r, o.stride_h, -o.pad_top, o.dilation_h),
         Axis(o.w, o.out_w, o.size_s, o.stride_w, -o.pad_left, o.dilation_w),
     )
+
+
+@inlined
+def _is_dense(o):
+    """Whether the window is as large as the image."""
+    return (
+        o.groups == 1 and o.size_r == o.h and o.size_s == o.w and o.out_h == 1 and o.out_w == 1
+        and o.pad_top == 0 and o.pad_left == 0 and o.dilation_h == 1 and o.dilation_w == 1
+    )  # fmt: skip
 
 
 @helper
@@ -134,6 +149,10 @@ def _correlate_images(
 def conv2d(t, n, s, thread, threads):
     """y = relu?(bias + x * weight)."""
     o = _shape(n)
+    if _is_dense(o):
+        taps = o.channels * o.h * o.w
+        dense(o.images, o.filters, taps, t[0], t[1], t[2], n[16] != 0, t[3], thread, threads)
+        return
     rows, columns = _window(o)
     place = _Place(o.out_h, o.out_w, 0, 1, 0, 1)
     _correlate_images(
@@ -193,6 +212,10 @@ def conv2d_backward_input(t, n, s, thread, threads):
     """
     o = _shape(n)
     weight, dx = t[1], t[3]
+    if _is_dense(o):
+        taps = o.channels * o.h * o.w
+        dense_backward_input(o.images, o.filters, taps, t[0], weight, t[2], dx, thread, threads)
+        return
     turned = heap(dx, o.groups * o.channels * o.filters * o.size_r * o.size_s)
     for row_phase in range(o.stride_h):
         rows = _phase(row_phase, o.h, o.out_h, o.size_r, o.stride_h, o.pad_top, o.dilation_h)
@@ -285,6 +308,9 @@ def conv2d_backward_weight(t, n, s, thread, threads):
     """
     o = _shape(n)
     taps = o.channels * o.size_r * o.size_s
+    if _is_dense(o):
+        dense_backward_weight(o.images, o.filters, taps, t[0], t[1], t[2], t[3], thread, threads)
+        return
     at, end = share(o.groups * taps, 1, thread, threads)
     while at < end:
         g, first_tap = at // taps, at % taps
