@@ -1,18 +1,23 @@
 """The fast convolution: convolution_naive.py says what it computes.
 
-All three kernels are matrix products whose b is a matrix of patches. Of that matrix only one panel exists at
-a time, on the thread's stack: PANEL_K rows of one pixel (or tap: an element of the window of one channel) a
-column.
+The lanes of a vector are adjacent output pixels, of a strip that window.py packs. The gradient by x is such a
+correlation too, of dy with the window turned around: one for each phase of a stride. Where the window is as
+large as the image it is a dense layer: convolution_dense.py.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 
-from fastnn.kernels.numba_kernels.algebra import PANEL_K, PANEL_SIZE, multiply_rows
+from fastnn.kernels.numba_kernels.convolution_dense import (
+    dense,
+    dense_backward_input,
+    dense_backward_weight,
+)
 from fastnn.kernels.numba_kernels.memory import (
     free,
     heap,
+    heap_int64,
     helper,
     inlined,
     is_null,
@@ -22,15 +27,27 @@ from fastnn.kernels.numba_kernels.memory import (
     share,
     stack,
 )
-from fastnn.kernels.numba_kernels.packing import copy_part
+from fastnn.kernels.numba_kernels.packing import pack_panel
+from fastnn.kernels.numba_kernels.reductions import row_sum
 from fastnn.kernels.numba_kernels.registry import kernel
-from fastnn.kernels.numba_kernels.tile import tile_columns
+from fastnn.kernels.numba_kernels.tap_tiles import correlate, sum_taps, sum_taps_along_pixels
+from fastnn.kernels.numba_kernels.tile import element_bytes, tile_columns, vector_lanes
+from fastnn.kernels.numba_kernels.window import Axis, ceil_divide, pack_strip, strip_of, tap_offsets
 
 _Shape = namedtuple(
     "_Shape",
     "images h w size_r size_s stride_h stride_w pad_top pad_left dilation_h dilation_w groups out_h out_w "
     "channels filters",
 )
+
+# Where a correlation's output (p, q) goes: to row + p row_step, column + q column_step of planes (h, w).
+_Place = namedtuple("_Place", "h w row row_step column column_step")
+
+# Up to so many filters a correlation's strips are wide: packing would cost more than the additional pixels.
+_WIDE_FILTERS = 4
+# Up to so many weights dweight is summed with lanes along the pixels: that costs a vector for each weight,
+# but dy isn't transposed.
+_ALONG_PIXELS_WEIGHTS = 1024
 
 
 @inlined
@@ -43,232 +60,260 @@ def _shape(n):
 
 
 @inlined
-def _ceil_divide(a, b):
-    return -(-a // b)
+def _window(o):
+    """The rows and columns of the window."""
+    return (
+        Axis(o.h, o.out_h, o.size_r, o.stride_h, -o.pad_top, o.dilation_h),
+        Axis(o.w, o.out_w, o.size_s, o.stride_w, -o.pad_left, o.dilation_w),
+    )
 
 
 @inlined
-def _next(o, e, u, v):
-    """The tap after (e, u, v): first the window's columns, then its rows, then the planes."""
-    v += 1
-    if v == o.size_s:
-        v = 0
-        u += 1
-    if u == o.size_r:
-        u = 0
-        e += 1
-    return e, u, v
-
-
-@inlined
-def _tap(o, index):
-    """The plane e and the window element (u, v) of a tap."""
-    e, window_element = index // (o.size_r * o.size_s), index % (o.size_r * o.size_s)
-    return e, window_element // o.size_s, window_element % o.size_s
-
-
-@inlined
-def _take(x, size, first, to, count):
-    """to[j] = x[first + j] for j < count ≤ tile_columns, 0 where that lies outside x (size,)."""
-    copy_part(offset(x, first), max(-first, 0), min(size - first, count), to, count)
+def _is_dense(o):
+    """Whether the window is as large as the image."""
+    return (
+        o.groups == 1 and o.size_r == o.h and o.size_s == o.w and o.out_h == 1 and o.out_w == 1
+        and o.pad_top == 0 and o.pad_left == 0 and o.dilation_h == 1 and o.dilation_w == 1
+    )  # fmt: skip
 
 
 @helper
-def _take_strided(x, size, first, stride, to, to_stride, count):
-    """to[j] = x[first + j stride] for j < count, 0 where that lies outside x (size,); strides in elements."""
-    zero = like(to[0], 0)
-    if stride == 1:
-        begin, end = max(-first, 0), size - first
-    else:
-        begin, end = max(_ceil_divide(-first, stride), 0), _ceil_divide(size - first, stride)
-    begin = min(begin, count)
-    end = max(min(end, count), begin)
-    for j in range(begin):
-        to[j * to_stride] = zero
-    for j in range(begin, end):
-        to[j * to_stride] = x[first + j * stride]
-    for j in range(end, count):
-        to[j * to_stride] = zero
+def _put(place, filters, first, rows, width, made, made_width, mask, y):
+    """Put a strip's outputs, made (filters, rows, made_width), in their place in y; null: they are there.
+
+    Then times 1[mask > 0].
+    """
+    is_elsewhere, is_masked = not is_null(made), not is_null(mask)
+    if not (is_elsewhere or is_masked):
+        return
+    for f in range(filters):
+        for p in range(rows):
+            to = (f * place.h + place.row + (first + p) * place.row_step) * place.w + place.column
+            at = (f * rows + p) * made_width
+            if is_elsewhere:
+                for q in range(width):
+                    y[to + q * place.column_step] = made[at + q]
+            if is_masked:
+                for q in range(to, to + width * place.column_step, place.column_step):
+                    y[q] = y[q] if mask[q] > 0 else like(y[0], 0)
 
 
 @helper
-def _take_spread(x, size, first, stride, to, count):
-    """to[j] = x[(first + j) / stride] for j < count where that is an index of x (size,), else 0."""
-    zero = like(to[0], 0)
-    for j in range(count):
-        to[j] = zero
-    begin = max(_ceil_divide(first, stride), 0)
-    end = min(_ceil_divide(first + count, stride), size)
-    for q in range(begin, end):
-        to[q * stride - first] = x[q]
+def _correlate_images(
+    o, rows, columns, place, channels, filters, x, weight, bias, mask, relu, y, thread, threads
+):
+    """y = relu?(bias + x * weight) · 1[mask > 0]?, from `channels` to `filters` planes an image and group.
 
-
-@helper
-def _take_window(o, plane, u, v, p, q, to, to_stride, count):
-    """to[j] = what window element (u, v) meets at the output (p, q) + j, of a plane (h, w), for j < count."""
-    j = 0
-    while j < count:
-        width = min(o.out_w - q, count - j)
-        row = p * o.stride_h - o.pad_top + u * o.dilation_h
-        size = o.w if 0 <= row < o.h else 0
-        first = q * o.stride_w - o.pad_left + v * o.dilation_w
-        x, target = offset(plane, row * o.w), offset(to, j * to_stride)
-        if o.stride_w == 1 and to_stride == 1:
-            _take(x, size, first, target, width)
-        else:
-            _take_strided(x, size, first, o.stride_w, target, to_stride, width)
-        j += width
-        p, q = p + 1, 0
-
-
-@helper
-def _take_window_backward(o, plane, u, v, i, column, to, count):
-    """to[j] = the output that meets the input (i, column) + j by (u, v), of a plane (out_h, out_w), or 0."""
-    j = 0
-    while j < count:
-        width = min(o.w - column, count - j)
-        row = i + o.pad_top - u * o.dilation_h
-        p = row if o.stride_h == 1 else row // o.stride_h
-        size = o.out_w if p * o.stride_h == row and 0 <= p < o.out_h else 0
-        first = column + o.pad_left - v * o.dilation_w
-        outputs = offset(plane, p * o.out_w)
-        if o.stride_w == 1:
-            _take(outputs, size, first, offset(to, j), width)
-        else:
-            _take_spread(outputs, size, first, o.stride_w, offset(to, j), width)
-        j += width
-        i, column = i + 1, 0
+    weight is (groups, filters, channels, rows.taps, columns.taps).
+    The threads divide the strips of all images and groups. Every output is one chain over its taps.
+    """
+    lanes = vector_lanes(x)
+    images, taps = o.images * o.groups, channels * rows.taps * columns.taps
+    # Short enough that every thread gets strips.
+    most_rows = ceil_divide(rows.out, ceil_divide(threads, max(1, images)))
+    is_wide = filters <= _WIDE_FILTERS and columns.stride == 1 and columns.taps > 1
+    strip = strip_of(rows, columns, channels, is_wide, most_rows, lanes, element_bytes(x))
+    strips = ceil_divide(rows.out, strip.rows)
+    begin, end = share(images * strips, 1, thread, threads)
+    if begin == end:
+        return
+    is_elsewhere = is_wide or place.row_step > 1 or place.column_step > 1
+    made_size = filters * strip.rows * strip.width if is_elsewhere else 0
+    packed, offsets = heap(x, strip.size + made_size), heap_int64(x, taps)
+    made = offset(packed, strip.size) if is_elsewhere else null(x)
+    tap_offsets(rows, columns, strip, channels, offsets)
+    no_bias = stack(x, 1)
+    no_bias[0] = like(x[0], 0)
+    for unit in range(begin, end):
+        image, first = unit // strips, unit % strips * strip.rows
+        g, count = image % o.groups, min(strip.rows, rows.out - first)
+        pixels = count * strip.width
+        source = offset(x, image * channels * rows.source * columns.source)
+        pack_strip(rows, columns, strip, source, channels, first, count, packed)
+        image_start = image * filters * place.h * place.w
+        c, c_row = made, pixels
+        if not is_elsewhere:
+            c, c_row = offset(y, image_start + first * place.w), place.h * place.w
+        start, start_step = no_bias, 0
+        if not is_null(bias):
+            start, start_step = offset(bias, g * filters), 1
+        a = offset(weight, g * filters * taps)
+        correlate(filters, pixels, taps, a, taps, packed, offsets, start, start_step, c, c_row, relu)
+        image_mask = mask if is_null(mask) else offset(mask, image_start)
+        _put(place, filters, first, count, columns.out, made, strip.width, image_mask, offset(y, image_start))
+    free(packed)
+    free(offsets)
 
 
 @kernel
 def conv2d(t, n, s, thread, threads):
-    """y = relu?(bias + x * weight): c (filters, pixels) = a (filters, taps) b (taps, pixels), image by image.
+    """y = relu?(bias + x * weight)."""
+    o = _shape(n)
+    if _is_dense(o):
+        taps = o.channels * o.h * o.w
+        dense(o.images, o.filters, taps, t[0], t[1], t[2], n[16] != 0, t[3], thread, threads)
+        return
+    rows, columns = _window(o)
+    place = _Place(o.out_h, o.out_w, 0, 1, 0, 1)
+    _correlate_images(
+        o, rows, columns, place, o.channels, o.filters, t[0], t[1], t[2], null(t[0]), n[16] != 0, t[3],
+        thread, threads,
+    )  # fmt: skip
 
-    The threads divide the panels of pixels of all images and groups.
-    """
-    o, relu = _shape(n), n[16] != 0
-    bias, y = t[2], t[3]
-    width = tile_columns(t[0])
-    panel = stack(t[0], PANEL_SIZE)
-    pixels, taps = o.out_h * o.out_w, o.channels * o.size_r * o.size_s
-    panels = (pixels + width - 1) // width
-    begin, end = share(o.images * o.groups * panels, 1, thread, threads)
-    for unit in range(begin, end):
-        image_group = unit // panels
-        first_filter = image_group % o.groups * o.filters
-        pixel = unit % panels * width
-        p, q = pixel // o.out_w, pixel % o.out_w
-        columns = min(width, pixels - pixel)
-        x = offset(t[0], image_group * o.channels * o.h * o.w)
-        c = offset(y, image_group * o.filters * pixels + pixel), pixels
-        for f in range(o.filters):
-            value = like(y[0], 0) if is_null(bias) else bias[first_filter + f]
-            for j in range(columns):
-                c[0][f * pixels + j] = value
-        for tap in range(0, max(taps, 1), PANEL_K):  # once even if there are none: the output is written
-            depth = min(PANEL_K, taps - tap)
-            e, u, v = _tap(o, tap)
-            for k in range(depth):
-                _take_window(o, offset(x, e * o.h * o.w), u, v, p, q, offset(panel, k * width), 1, columns)
-                e, u, v = _next(o, e, u, v)
-            a = offset(t[1], first_filter * taps + tap), taps, 1
-            is_last = tap + depth == taps
-            multiply_rows(o.filters, columns, depth, a, (panel, width), c, c, (null(y), 0), relu and is_last)
+
+_Phase = namedtuple("_Phase", "first_tap tap_step axis place")
 
 
 @helper
-def _transpose_weight(o, weight, transposed):
-    """transposed (groups, channels, filters, window) = weight (groups, filters, channels, window)."""
-    window = o.size_r * o.size_s
+def _phase(phase, source, out, taps, stride, pad, dilation):
+    """The inputs k stride + phase − pad of an axis, as the outputs of a correlation of its outputs.
+
+    Such an input meets tap t at output k − (t dilation − phase) / stride, where the division is exact: taps
+    first_tap, first_tap + tap_step, … The correlation takes them from last to first, so that the outputs
+    ascend.
+    """
+    tap_step = 1
+    while tap_step * dilation % stride != 0:
+        tap_step += 1
+    first_tap = 0
+    while first_tap < taps and first_tap * dilation % stride != phase:
+        first_tap += 1
+    count = ceil_divide(taps - first_tap, tap_step)
+    begin, end = ceil_divide(pad - phase, stride), ceil_divide(source + pad - phase, stride)
+    last_tap = first_tap + max(0, count - 1) * tap_step
+    down = (last_tap * dilation - phase) // stride
+    axis = Axis(out, end - begin, count, 1, begin - down, tap_step * dilation // stride)
+    return _Phase(first_tap, tap_step, axis, begin * stride + phase - pad)
+
+
+@helper
+def _turn_weight(o, rows, columns, weight, turned):
+    """turned (groups, channels, filters, taps) = weight (groups, filters, channels, r, s): the taps are those
+    of the phase, from last to first.
+    """
+    k = 0
     for g in range(o.groups):
-        for f in range(o.filters):
-            for e in range(o.channels):
-                to = ((g * o.channels + e) * o.filters + f) * window
-                at = ((g * o.filters + f) * o.channels + e) * window
-                for k in range(window):
-                    transposed[to + k] = weight[at + k]
+        for e in range(o.channels):
+            for f in range(o.filters):
+                window = ((g * o.filters + f) * o.channels + e) * o.size_r
+                for u in range(rows.axis.taps - 1, -1, -1):
+                    row = (window + rows.first_tap + u * rows.tap_step) * o.size_s
+                    for v in range(columns.axis.taps - 1, -1, -1):
+                        turned[k] = weight[row + columns.first_tap + v * columns.tap_step]
+                        k += 1
 
 
 @kernel
 def conv2d_backward_input(t, n, s, thread, threads):
-    """dx: c (channels, pixels) = a (channels, taps) b (taps, pixels), the taps here being filters x window.
+    """dx[e, i, j] = Σ dy[f, p, q] weight[f, e, u, v] where p stride = i + pad − u dilation, and q alike.
 
-    Times 1[mask > 0] where there is a mask. The threads divide the panels of input pixels of all images and
-    groups. The weights are transposed on the heap.
+    Times 1[mask > 0] where there is a mask.
+    Every thread turns the weights around, on the heap.
     """
     o = _shape(n)
-    masked, dx = not is_null(t[2]), t[3]
-    width = tile_columns(dx)
-    panel = stack(dx, PANEL_SIZE)
-    window, pixels = o.size_r * o.size_s, o.h * o.w
-    taps, panels = o.filters * window, (pixels + width - 1) // width
-    begin, end = share(o.images * o.groups * panels, 1, thread, threads)
-    if begin == end:
+    weight, dx = t[1], t[3]
+    if _is_dense(o):
+        taps = o.channels * o.h * o.w
+        dense_backward_input(o.images, o.filters, taps, t[0], weight, t[2], dx, thread, threads)
         return
-    transposed = heap(dx, o.groups * o.channels * taps)
-    _transpose_weight(o, t[1], transposed)
-    for unit in range(begin, end):
-        image_group = unit // panels
-        g, pixel = image_group % o.groups, unit % panels * width
-        i, column = pixel // o.w, pixel % o.w
-        columns = min(width, pixels - pixel)
-        dy = offset(t[0], image_group * o.filters * o.out_h * o.out_w)
-        c = offset(dx, image_group * o.channels * pixels + pixel), pixels
-        for tap in range(0, max(taps, 1), PANEL_K):  # once even if there are none: the output is written
-            depth = min(PANEL_K, taps - tap)
-            f, u, v = _tap(o, tap)
-            for k in range(depth):
-                plane = offset(dy, f * o.out_h * o.out_w)
-                _take_window_backward(o, plane, u, v, i, column, offset(panel, k * width), columns)
-                f, u, v = _next(o, f, u, v)
-            a = offset(transposed, g * o.channels * taps + tap), taps, 1
-            start = c if tap > 0 else (null(dx), 0)
-            mask = null(dx), pixels
-            if masked and tap + PANEL_K >= taps:
-                mask = offset(t[2], image_group * o.channels * pixels + pixel), pixels
-            multiply_rows(o.channels, columns, depth, a, (panel, width), c, start, mask, False)
-    free(transposed)
+    turned = heap(dx, o.groups * o.channels * o.filters * o.size_r * o.size_s)
+    for row_phase in range(o.stride_h):
+        rows = _phase(row_phase, o.h, o.out_h, o.size_r, o.stride_h, o.pad_top, o.dilation_h)
+        for column_phase in range(o.stride_w):
+            columns = _phase(column_phase, o.w, o.out_w, o.size_s, o.stride_w, o.pad_left, o.dilation_w)
+            _turn_weight(o, rows, columns, weight, turned)
+            place = _Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
+            _correlate_images(
+                o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, null(dx), t[2], False,
+                dx, thread, threads,
+            )  # fmt: skip
+    free(turned)
+
+
+@helper
+def _sum_group(o, g, first_tap, taps, x, dy, dweight, dbias):
+    """The gradients of group g by taps [first_tap, first_tap + taps), and with the first by its bias.
+
+    The lanes of the sums are filters, (taps, filters), a panel of which is transposed at a time. Or, where
+    the weights are few, they are adjacent pixels, (taps, filters, lanes), and a sum's lanes are added up at
+    the end. A bias is a tap whose source is 1.
+    """
+    rows, columns = _window(o)
+    lanes, width = vector_lanes(x), tile_columns(x)
+    window, area = o.size_r * o.size_s, o.out_h * o.out_w
+    # Along pixels lanes count from a strip's start: it must not depend on which taps they are.
+    strip = strip_of(rows, columns, o.channels, False, rows.out, lanes, element_bytes(x))
+    strip_pixels = ceil_divide(strip.rows * columns.out, lanes) * lanes
+    weights = o.filters * o.channels * window
+    along_pixels = o.filters <= lanes // 2 or (
+        weights <= _ALONG_PIXELS_WEIGHTS and strip_pixels >= 16 * lanes
+    )
+    total_row = o.filters * lanes if along_pixels else ceil_divide(o.filters, width) * width
+    has_bias = first_tap == 0 and not is_null(dbias)
+    sums = taps + 1 if has_bias else taps
+    first_channel = first_tap // window
+    channels = ceil_divide(first_tap + taps, window) - first_channel
+
+    packed = heap(x, strip.size + strip_pixels * (1 + width) + sums * total_row)
+    ones = offset(packed, strip.size)
+    panel = offset(ones, strip_pixels)
+    total = offset(panel, strip_pixels * width)
+    for k in range(strip_pixels):
+        ones[k] = like(x[0], 1)
+    for k in range(sums * total_row):
+        total[k] = like(x[0], 0)
+    offsets = heap_int64(x, channels * window + 1)
+    tap_offsets(rows, columns, strip, channels, offsets)
+    tap_offset = offset(offsets, first_tap - first_channel * window)
+    tap_offset[taps] = strip.size
+
+    for i in range(o.images):
+        image = i * o.groups + g
+        source = offset(x, (image * o.channels + first_channel) * o.h * o.w)
+        for first in range(0, rows.out, strip.rows):
+            count = min(strip.rows, rows.out - first)
+            pixels = count * columns.out
+            pack_strip(rows, columns, strip, source, channels, first, count, packed)
+            gradient = offset(dy, image * o.filters * area + first * columns.out)
+            if along_pixels:
+                sum_taps_along_pixels(sums, o.filters, pixels, packed, tap_offset, gradient, area, total)
+            else:
+                for f in range(0, o.filters, width):
+                    wide = min(width, o.filters - f)
+                    pack_panel(pixels, wide, offset(gradient, f * area), 1, area, panel)
+                    vectors = ceil_divide(wide, lanes)
+                    sum_taps(sums, pixels, packed, tap_offset, panel, vectors, offset(total, f), total_row)
+
+    for f in range(o.filters):
+        filter_ = g * o.filters + f
+        for k in range(sums):
+            if along_pixels:
+                value = row_sum(offset(total, k * total_row + f * lanes), lanes)
+            else:
+                value = total[k * total_row + f]
+            if k < taps:
+                dweight[filter_ * o.channels * window + first_tap + k] = value
+            else:
+                dbias[filter_] = value
+    free(packed)
+    free(offsets)
 
 
 @kernel
 def conv2d_backward_weight(t, n, s, thread, threads):
-    """dweight: c (filters, taps) = a (filters, pixels) b (pixels, taps), over the images; dbias[f] = Σ dy[f].
+    """dweight[f, e, u, v] = Σ dy[f, p, q] x[e, i, j] over the images and output pixels; dbias[f] = Σ dy[f].
 
-    The threads divide the panels of taps of all groups, and the filters for dbias.
+    The threads divide the taps of all groups. A sum is one chain over the pixels in order; along pixels, one
+    chain a lane.
     """
     o = _shape(n)
-    dy, dweight, dbias = t[1], t[2], t[3]
-    width = tile_columns(dy)
-    panel = stack(dy, PANEL_SIZE)
-    window, pixels = o.size_r * o.size_s, o.out_h * o.out_w
-    taps = o.channels * window
-    panels = (taps + width - 1) // width
-    begin, end = share(o.groups * panels, 1, thread, threads)
-    for unit in range(begin, end):
-        g, tap = unit // panels, unit % panels * width
-        columns = min(width, taps - tap)
-        c = offset(dweight, g * o.filters * taps + tap), taps
-        for f in range(o.filters):
-            for k in range(columns):
-                c[0][f * taps + k] = like(dy[0], 0)
-        for i in range(o.images):
-            image_group = i * o.groups + g
-            x = offset(t[0], image_group * o.channels * o.h * o.w)
-            for pixel in range(0, pixels, PANEL_K):
-                depth = min(PANEL_K, pixels - pixel)
-                p, q = pixel // o.out_w, pixel % o.out_w
-                e, u, v = _tap(o, tap)
-                for k in range(columns):
-                    _take_window(o, offset(x, e * o.h * o.w), u, v, p, q, offset(panel, k), width, depth)
-                    e, u, v = _next(o, e, u, v)
-                a = offset(dy, image_group * o.filters * pixels + pixel), pixels, 1
-                multiply_rows(o.filters, columns, depth, a, (panel, width), c, c, (null(dy), 0), False)
-    if is_null(dbias):
+    taps = o.channels * o.size_r * o.size_s
+    if _is_dense(o):
+        dense_backward_weight(o.images, o.filters, taps, t[0], t[1], t[2], t[3], thread, threads)
         return
-    begin, end = share(o.groups * o.filters, 1, thread, threads)
-    for f in range(begin, end):
-        total = like(dy[0], 0)
-        for i in range(o.images):
-            for j in range(pixels):
-                total += dy[(i * o.groups * o.filters + f) * pixels + j]
-        dbias[f] = total
+    at, end = share(o.groups * taps, 1, thread, threads)
+    while at < end:
+        g, first_tap = at // taps, at % taps
+        count = min(end - at, taps - first_tap)
+        _sum_group(o, g, first_tap, count, t[0], t[1], t[2], t[3])
+        at += count

@@ -106,27 +106,38 @@ def _stack_of(dtype: types.Type | None):
 
 
 # Uninitialized scratch of `count` (a constant) elements that lasts until the function returns: of the dtype
-# that `pointer` points to, or of float64.
+# that `pointer` points to, or of float64 or int32.
 stack = _stack_of(None)
 stack_float64 = _stack_of(types.float64)
+stack_int32 = _stack_of(types.int32)
 
 
-@intrinsic
-def heap(typingctx, pointer, count):
-    """Uninitialized scratch of `count` elements of `pointer`'s dtype, until `free`."""
+def _heap_of(dtype: types.Type | None):
+    @intrinsic
+    def heap(typingctx, pointer, count):
+        result = types.CPointer(dtype or pointer.dtype)
 
-    def codegen(context, builder, signature, args):
-        size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
-        byte_count = builder.mul(args[1], ir.Constant(args[1].type, size))
-        allocate = ir.FunctionType(cgutils.voidptr_t, [args[1].type])
-        block = builder.call(cgutils.get_or_insert_function(builder.module, allocate, "malloc"), [byte_count])
-        with builder.if_then(cgutils.is_null(builder, block), likely=False):
-            # A kernel has no way to report it; the scratch is small and bounded.
-            abort = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, abort, "abort"), [])
-        return builder.bitcast(block, args[0].type)
+        def codegen(context, builder, signature, args):
+            size = context.get_abi_sizeof(context.get_data_type(result.dtype))
+            byte_count = builder.mul(args[1], ir.Constant(args[1].type, size))
+            allocate = ir.FunctionType(cgutils.voidptr_t, [args[1].type])
+            block = builder.call(
+                cgutils.get_or_insert_function(builder.module, allocate, "malloc"), [byte_count]
+            )
+            with builder.if_then(cgutils.is_null(builder, block), likely=False):
+                # A kernel has no way to report it; the scratch is small and bounded.
+                abort = ir.FunctionType(ir.VoidType(), [])
+                builder.call(cgutils.get_or_insert_function(builder.module, abort, "abort"), [])
+            return builder.bitcast(block, context.get_value_type(result))
 
-    return pointer(pointer, types.int64), codegen
+        return result(pointer, types.int64), codegen
+
+    return heap
+
+
+# Uninitialized scratch of `count` elements, until `free`: of the dtype that `pointer` points to, or of int64.
+heap = _heap_of(None)
+heap_int64 = _heap_of(types.int64)
 
 
 @intrinsic

@@ -46,24 +46,22 @@ def _transpose(typingctx, source, source_row, target, target_row):
 
 
 @intrinsic
-def copy_part(typingctx, x, begin, end, target, count):
-    """target[j] = x[j] for begin ≤ j < end, else 0, for j < count ≤ tile_columns; touches no other memory."""
+def copy_lanes(typingctx, x, begin, end, target):
+    """target[lane] = x[lane] for begin ≤ lane < end, else 0: a whole vector. Reads no other lane of x."""
 
     def codegen(context, builder, signature, args):
-        source, begin, end, target, count = args
+        source, begin, end, target = args
         real = context.get_data_type(signature.args[0].dtype)
         lanes = lanes_of(real)
-        vector = ir.VectorType(real, lanes)
-        for first in (INT64(0), INT64(lanes)):
-            before, inside, present = (
-                first_lanes(builder, builder.sub(bound, first), lanes) for bound in (begin, end, count)
-            )
-            mask = builder.and_(inside, builder.not_(before))
-            part = load(builder, builder.gep(source, [first]), vector, mask)
-            store(builder, part, builder.gep(target, [first]), present)
+        before, inside = (
+            first_lanes(builder, context.cast(builder, bound, type_, types.int64), lanes)
+            for bound, type_ in zip((begin, end), signature.args[1:3], strict=True)
+        )
+        mask = builder.and_(inside, builder.not_(before))
+        store(builder, load(builder, source, ir.VectorType(real, lanes), mask), target)
         return context.get_dummy_value()
 
-    return types.void(x, types.int64, types.int64, target, types.int64), codegen
+    return types.void(x, begin, end, target), codegen
 
 
 @helper

@@ -17,6 +17,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     INT64,
     VECTOR_BYTES,
     broadcast,
+    carried_loop,
     first_lanes,
     lanes_of,
     load,
@@ -46,6 +47,7 @@ def _of_dtype(count):
 vector_lanes = _of_dtype(lambda lanes: lanes)
 tile_columns = _of_dtype(lambda lanes: 2 * lanes)
 wide_columns = _of_dtype(lambda lanes: _WIDE_VECTORS * lanes)
+element_bytes = _of_dtype(lambda lanes: VECTOR_BYTES // lanes)
 
 
 @intrinsic
@@ -166,32 +168,18 @@ class _Tile:
         """sums + a b: the loop over k."""
         builder = self.builder
         (a, a_row, a_column), (b, b_row) = self.a, self.b
-        before = builder.block
-        head, body, after = (builder.function.append_basic_block(name) for name in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        phis = []
-        for value in (INT64(0), a, b, *sums):
-            phi = builder.phi(value.type)
-            phi.add_incoming(value, before)
-            phis.append(phi)
-        k, a, b, *running = phis
-        builder.cbranch(builder.icmp_signed("<", k, self.k), body, after)
 
-        builder.position_at_end(body)
-        b_k = [self.load([b, b_row], 0, vector) for vector in range(self.vectors)]
-        a_k = [
-            broadcast(builder, builder.load(builder.gep(a, [builder.mul(a_row, INT64(row))])), self.lanes)
-            for row in range(self.rows)
-        ]
-        updated = [
-            multiply_add(builder, a_k[row], b_k[vector], x)
-            for x, (row, vector) in zip(running, self.cells(), strict=True)
-        ]
-        values = [builder.add(k, INT64(1)), builder.gep(a, [a_column]), builder.gep(b, [b_row]), *updated]
-        for phi, value in zip(phis, values, strict=True):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head)
+        def step(k, values):
+            a, b, *sums = values
+            b_k = [self.load([b, b_row], 0, vector) for vector in range(self.vectors)]
+            a_k = [
+                broadcast(builder, builder.load(builder.gep(a, [builder.mul(a_row, INT64(row))])), self.lanes)
+                for row in range(self.rows)
+            ]
+            updated = [
+                multiply_add(builder, a_k[row], b_k[vector], x)
+                for x, (row, vector) in zip(sums, self.cells(), strict=True)
+            ]
+            return [builder.gep(a, [a_column]), builder.gep(b, [b_row]), *updated]
 
-        builder.position_at_end(after)
-        return running
+        return carried_loop(builder, INT64(0), self.k, 1, [a, b, *sums], step)[2:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, config
@@ -39,6 +41,11 @@ def broadcast(builder: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT32, lanes), None))
 
 
+def shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
+    """The lanes of these numbers, those of b counted on from a's."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(lanes)), lanes))
+
+
 def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     """The mask of the first `count` (int64) lanes."""
     lane = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
@@ -74,3 +81,28 @@ def store(builder: ir.IRBuilder, x: ir.Value, pointer: ir.Value, mask: ir.Value 
     name = f"llvm.masked.store.v{x.type.count}{x.type.element.intrinsic_name}.p0"
     masked_store = cgutils.get_or_insert_function(builder.module, function, name)
     builder.call(masked_store, [x, pointer, INT32(size), mask])
+
+
+def carried_loop(
+    builder: ir.IRBuilder,
+    begin: ir.Value,
+    end: ir.Value,
+    step: int,
+    values: list[ir.Value],
+    body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+) -> list[ir.Value]:
+    """`values = body(k, values)` for k in range(begin, end, step): the values stay in registers."""
+    before = builder.block
+    head, inside, after = (builder.function.append_basic_block(name) for name in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k, *running = phis = [builder.phi(value.type) for value in (begin, *values)]
+    builder.cbranch(builder.icmp_signed("<", k, end), inside, after)
+    builder.position_at_end(inside)
+    updated = [builder.add(k, INT64(step)), *body(k, running)]
+    for phi, first, value in zip(phis, (begin, *values), updated, strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(value, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return running
