@@ -72,6 +72,11 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
                 for (; k + LANES <= p->k; k += LANES)
 #pragma GCC unroll 16
                     for (int l = 0; l < LANES; l++) sum[l] += NAME(load)(a + (k + l) * p->a_column) * b[k + l];
+            else
+                for (; k + LANES <= p->k; k += LANES)
+#pragma GCC unroll 16
+                    for (int l = 0; l < LANES; l++)
+                        sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[k + l];
             for (; k < p->k; k += LANES)
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)

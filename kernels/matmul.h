@@ -15,11 +15,13 @@
    L1, the whole block in half of a 1 MiB L2: 256 · 512 · 4 bytes = 512 KiB. */
 #define BLOCK_K 256
 #define BLOCK_N_BYTES 2048
-/* Below this many rows, b is read from where it lies: packing costs a write and a read of b, which only
-   several tiles of rows pay back. */
-#define PACK_MIN_ROWS (3 * TILE_ROWS)
-/* A product whose b has at most these bytes is read in place too: it lies in L1. */
+/* A b with adjacent columns is read from where it lies where packing, a write and a read of b, wouldn't pay:
+   with few rows; where b lies in L1; or, if a panel's row is whole cache lines, where a, which every panel goes
+   over, is within reach and a panel of all of k is a part of L2. */
+#define PACK_MIN_ROWS ((VECTOR_BYTES == 64 ? 5 : 3) * TILE_ROWS)
 #define PACK_MIN_BYTES 8192
+#define PACK_MIN_A_BYTES (VECTOR_BYTES == 64 ? 1536 * 1024 : 0)
+#define PACK_MIN_K 2048
 
 /* Products of so few columns, over so many k, are dot products with the lanes along k. Beyond DOT_MAX_K the
    scratch for b's columns would grow without bound. */

@@ -268,8 +268,10 @@ static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t 
         NAME(multiply_dots)(&p);
         return;
     }
-    const int in_place = p.b_column == 1 && (p.m < PACK_MIN_ROWS || p.k * p.n * (int64_t)sizeof(REAL) <= PACK_MIN_BYTES);
-    if (in_place || p.k == 0) NAME(multiply_in_place)(&p);
+    const int64_t a_bytes = p.m * p.k * (int64_t)sizeof(REAL), b_bytes = p.k * p.n * (int64_t)sizeof(REAL);
+    const int in_place = p.m < PACK_MIN_ROWS || b_bytes <= PACK_MIN_BYTES ||
+                         (a_bytes <= PACK_MIN_A_BYTES && p.k <= PACK_MIN_K);
+    if ((in_place && p.b_column == 1) || p.k == 0) NAME(multiply_in_place)(&p);
     else NAME(multiply_packed)(&p);
 }
 
