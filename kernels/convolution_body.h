@@ -48,6 +48,8 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
             NAME(column_sums)(o->n, o->filters, dy, o->filters * thread / threads,
                               o->filters * (thread + 1) / threads, dbias);
     } else if (is_depthwise(o)) NAME(convolve_depthwise_weight)(o, x, dy, dweight, dbias, thread, threads);
+    else if (plane_rows_suit_weight(o, LANES))
+        NAME(convolve_plane_rows_weight)(o, x, dy, dweight, dbias, thread, threads);
     else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
 }

@@ -43,13 +43,22 @@ static inline int winograd_suits_input(const convolution *o) {
     return o->stride_h == 1 && is_winograd(o, WINOGRAD_MIN_INPUT);
 }
 
+static inline int tiles_are_few(const convolution *o, int64_t lanes) {
+    const int64_t plane = o->out_h * o->out_w;
+    return plane <= 2 * lanes || (plane < 4 * lanes && o->c / o->groups <= 32);
+}
 /* Whether the planes of y are so small that lanes had better be filters than pixels: with fewer than some
    vectors of pixels, where filters fill their last vector better. Winograd's form fills vectors with the tiles
    of several images, but one image alone doesn't pay for transforming the weights. */
 static inline int plane_rows_suit(const convolution *o, int64_t lanes) {
     const int64_t plane = o->out_h * o->out_w, filters = o->filters / o->groups;
-    if (winograd_suits(o)) return plane <= 2 * lanes || (plane < 4 * lanes && o->c / o->groups <= 32);
+    if (winograd_suits(o)) return tiles_are_few(o, lanes);
     return plane < 4 * lanes && filters * round_up(plane, lanes) > plane * round_up(filters, lanes);
+}
+/* The same for dweight, whose direct form has filters along the lanes too unless they are few, but packs strips. */
+static inline int plane_rows_suit_weight(const convolution *o, int64_t lanes) {
+    if (winograd_suits(o)) return tiles_are_few(o, lanes);
+    return o->out_h * o->out_w < (2 * (o->filters / o->groups) <= lanes ? 4 : 16) * lanes;
 }
 /* The same for dx as a convolution of dy, unless that sums far more taps than dx gathers. */
 static inline int plane_rows_suit_input(const convolution *o, int64_t lanes) {
