@@ -34,7 +34,9 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     else if (turned_suits(o)) {
         const convolution back = turned_convolution(o);
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
-    } else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
+    } else if (scatter_suits(o, LANES))
+        NAME(convolve_plane_rows_input)(o, dy, weight, mask, dx, thread, threads);
+    else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 
 /* dweight[f, e, u, v] = Σ dy[f, p, q] x[e, i, j] over images and output pixels; dbias[f] = Σ dy[f], unless it is

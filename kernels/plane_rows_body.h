@@ -106,6 +106,14 @@ static REAL *NAME(place_pixels)(NAME(pixel_block) * b, const convolution *o, voi
     return (REAL *)(b->at + round_up(b->images * o->out_h * o->out_w, 8));
 }
 
+/* Point at the outputs of image i of the block, whose planes are at `source`. */
+static void NAME(point_at)(const NAME(pixel_block) * b, const convolution *o, int64_t i, const REAL *source) {
+    const REAL **at = b->at + i * o->out_h * o->out_w;
+    for (int64_t row = 0; row < o->out_h; row++)
+        for (int64_t column = 0; column < o->out_w; column++)
+            *at++ = source + row * o->stride_h * b->width + column * o->stride_w;
+}
+
 /* The images [first, first + count), channels from e on. The zeros around copies are there already. */
 static void NAME(fill_pixels)(const NAME(pixel_block) * b, const convolution *o, const REAL *x, int64_t e, int64_t first,
                               int64_t count) {
@@ -122,10 +130,7 @@ static void NAME(fill_pixels)(const NAME(pixel_block) * b, const convolution *o,
                                    copy + (k * b->height + row + o->pad_top) * b->width + left + o->pad_left);
             source = copy;
         }
-        const REAL **at = b->at + i * o->out_h * o->out_w;
-        for (int64_t row = 0; row < o->out_h; row++)
-            for (int64_t column = 0; column < o->out_w; column++)
-                *at++ = source + row * o->stride_h * b->width + column * o->stride_w;
+        NAME(point_at)(b, o, i, source);
     }
 }
 
@@ -191,6 +196,68 @@ static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, c
                     if (mask) NAME(apply_mask)(columns * plane, mask + to, y + to);
                 }
             }
+        }
+}
+
+/* --- the gradient by x ------------------------------------------------------------------------------------ */
+
+/* Add the sums (pixels, TILE_COLUMNS) of `count` taps to where the pixels find them. One by one: a vector would
+   wait for the overlapping one that was stored just before. */
+static void NAME(scatter_pixels)(int64_t pixels, int count, const REAL *const *at, const int64_t *offset,
+                                 const REAL *sums) {
+    for (int64_t k = 0; k < pixels; k++, sums += TILE_COLUMNS) {
+        REAL *to = (REAL *)at[k];
+        for (int t = 0; t < count; t++) to[offset[t]] += sums[t];
+    }
+}
+
+/* dx: for each pixel of dy the taps' sums over the filters, which are added in the order of the pixels. Units of
+   work: blocks of images of one group, groups outermost. */
+static void NAME(convolve_plane_rows_input)(const convolution *shape, const REAL *dy, const REAL *weight,
+                                            const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
+    const convolution o = *shape;
+    const int64_t channels = o.c / o.groups, filters = o.filters / o.groups, taps = channels * o.r * o.s;
+    const int64_t plane = o.out_h * o.out_w, area = o.h * o.w;
+    const int64_t images = larger(1, smaller(ceil_divide(o.n, threads), BLOCK_PIXELS / plane));
+    const int64_t blocks = ceil_divide(o.n, images);
+    NAME(pixel_block) b = NAME(plan_pixels)(shape, channels, images);
+    b.padded = 1; /* the sums of all images begin at 0 */
+    b.height = larger(b.height, o.pad_top + o.h);
+    b.width = larger(b.width, o.pad_left + o.w);
+    const int64_t panel_size = filters * TILE_COLUMNS, sums_size = images * plane * TILE_COLUMNS;
+    const int64_t copy = channels * b.height * b.width, pixels = round_up(images * plane, 8);
+    int64_t *filter_offset = arena((size_t)(round_up(filters, 8) + pixels) * sizeof(int64_t) +
+                                   (size_t)NAME(tables_size)(&b, shape) +
+                                   (size_t)(panel_size + TILE_COLUMNS + sums_size + NAME(copies_size)(&b)) * sizeof(REAL));
+    const REAL **from = (const REAL **)(filter_offset + round_up(filters, 8));
+    REAL *panel = NAME(place_pixels)(&b, shape, from + pixels), *zeros = panel + panel_size;
+    REAL *sums = zeros + TILE_COLUMNS;
+    b.copies = sums + sums_size;
+    memset(zeros, 0, TILE_COLUMNS * sizeof(REAL));
+    for (int64_t f = 0; f < filters; f++) filter_offset[f] = f * plane;
+    for (int64_t i = 0; i < images; i++) NAME(point_at)(&b, shape, i, b.copies + i * copy);
+    const NAME(pixel_sums) p = {filters, from, filter_offset, panel, zeros, 0, sums};
+    for (int64_t g = 0; g < o.groups; g++)
+        for (int64_t block = blocks * thread / threads; block < blocks * (thread + 1) / threads; block++) {
+            const int64_t first = block * images, count = smaller(images, o.n - first);
+            memset(b.copies, 0, (size_t)(count * copy) * sizeof(REAL));
+            for (int64_t i = 0; i < count; i++)
+                for (int64_t k = 0; k < plane; k++)
+                    from[i * plane + k] = dy + ((first + i) * o.filters + g * filters) * plane + k;
+            for (int64_t t = 0; t < taps; t += TILE_COLUMNS) {
+                const int columns = (int)smaller(TILE_COLUMNS, taps - t);
+                NAME(pack_panel)(filters, columns, weight + g * filters * taps + t, taps, 1, panel);
+                NAME(sum_pixels)(columns, count * plane, &p);
+                NAME(scatter_pixels)(count * plane, columns, b.at, b.offset + t, sums);
+            }
+            for (int64_t i = 0; i < count; i++)
+                for (int64_t e = 0; e < channels; e++) {
+                    const int64_t to = ((first + i) * o.c + g * channels + e) * area;
+                    for (int64_t row = 0; row < o.h; row++)
+                        NAME(copy_row)(b.copies + i * copy + (e * b.height + row + o.pad_top) * b.width + o.pad_left, o.w,
+                                       dx + to + row * o.w);
+                    if (mask) NAME(apply_mask)(area, mask + to, dx + to);
+                }
         }
 }
 

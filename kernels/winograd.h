@@ -55,6 +55,13 @@ static inline int plane_rows_suit(const convolution *o, int64_t lanes) {
     if (winograd_suits(o)) return tiles_are_few(o, lanes);
     return plane < 4 * lanes && filters * round_up(plane, lanes) > plane * round_up(filters, lanes);
 }
+/* Whether dx is best made by scattering the taps of each pixel of dy: of few pixels, or of windows that don't
+   overlap. */
+static inline int scatter_suits(const convolution *o, int64_t lanes) {
+    const int64_t plane = o->out_h * o->out_w;
+    const int apart = o->r <= o->stride_h && o->s <= o->stride_w;
+    return (o->r * o->s > 1 || o->stride_h * o->stride_w > 1) && (apart ? plane <= 3 * lanes : 3 * plane <= 2 * lanes);
+}
 /* The same for dweight, whose direct form has filters along the lanes too unless they are few, but packs strips. */
 static inline int plane_rows_suit_weight(const convolution *o, int64_t lanes) {
     if (winograd_suits(o)) return tiles_are_few(o, lanes);
