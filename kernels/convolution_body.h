@@ -1,7 +1,6 @@
 /* The convolution and its gradients, each in the form that suits its sizes, for one dtype: REAL and NAME are
-   set by convolution.h. The choice depends on the layer's sizes alone, not on the batch or the threads, and
-   so do the bits of a result. A window as large as the image makes a dense layer, x (n, taps) by weight
-   (filters, taps). */
+   set by convolution.h; convolution_forms.h says which. A window as large as the image makes a dense layer,
+   x (n, taps) by weight (filters, taps). */
 
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 
@@ -35,7 +34,7 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
         const convolution back = turned_convolution(o);
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
     } else if (scatter_suits(o, LANES))
-        NAME(convolve_plane_rows_input)(o, dy, weight, mask, dx, thread, threads);
+        NAME(convolve_scattered_input)(o, dy, weight, mask, dx, thread, threads);
     else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 

@@ -1,4 +1,5 @@
-/* The convolution of planes too small to fill vectors, for one dtype: REAL and NAME are set by convolution.h.
+/* The convolution and its gradients of planes too small to fill vectors, for one dtype: REAL and NAME are set by
+   convolution.h.
 
    The lanes are filters, and a register tile's rows are pixels, of one image or of several: each is a pointer
    into its image, from which every tap is one offset. Images are copied only where they need padding; the
@@ -115,8 +116,8 @@ static void NAME(point_at)(const NAME(pixel_block) * b, const convolution *o, in
 }
 
 /* The images [first, first + count), channels from e on. The zeros around copies are there already. */
-static void NAME(fill_pixels)(const NAME(pixel_block) * b, const convolution *o, const REAL *x, int64_t e, int64_t first,
-                              int64_t count) {
+static void NAME(fill_pixels)(const NAME(pixel_block) * b, const convolution *o, const REAL *x, int64_t e,
+                              int64_t first, int64_t count) {
     const int64_t area = o->h * o->w, top = larger(0, -o->pad_top), left = larger(0, -o->pad_left);
     const int64_t rows = smaller(o->h, b->height - o->pad_top);
     const int64_t columns = smaller(o->w, b->width - o->pad_left) - left;
@@ -150,8 +151,9 @@ static void NAME(write_pixels)(int filters, int pixels, const REAL *sums, REAL *
 /* y = relu?(bias + x * weight), 0 where the mask, unless that is NULL, isn't positive. With `back`, x is a
    gradient that goes back through the weights of a convolution from y. Units of work: blocks of images of one
    group, groups outermost. A sum is one chain over (channel, u, v) in order, from the bias on. */
-static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, const REAL *weight, const REAL *bias,
-                                      const REAL *mask, REAL *y, int relu, int back, int64_t thread, int64_t threads) {
+static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, const REAL *weight,
+                                      const REAL *bias, const REAL *mask, REAL *y, int relu, int back,
+                                      int64_t thread, int64_t threads) {
     const convolution o = *shape;
     const int64_t channels = o.c / o.groups, filters = o.filters / o.groups, window = o.r * o.s;
     const int64_t taps = channels * window, plane = o.out_h * o.out_w;
@@ -191,8 +193,8 @@ static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, c
                 for (int64_t i = 0; i < count; i++) {
                     const int64_t to = ((first + i) * o.filters + g * filters + f) * plane;
                     for (int64_t j = 0; j < plane; j += LANES)
-                        NAME(write_pixels)(columns, (int)smaller(LANES, plane - j), sums + (i * plane + j) * TILE_COLUMNS,
-                                           y + to + j, plane);
+                        NAME(write_pixels)(columns, (int)smaller(LANES, plane - j),
+                                           sums + (i * plane + j) * TILE_COLUMNS, y + to + j, plane);
                     if (mask) NAME(apply_mask)(columns * plane, mask + to, y + to);
                 }
             }
@@ -211,9 +213,9 @@ static void NAME(scatter_pixels)(int64_t pixels, int count, const REAL *const *a
     }
 }
 
-/* dx: for each pixel of dy the taps' sums over the filters, which are added in the order of the pixels. Units of
-   work: blocks of images of one group, groups outermost. */
-static void NAME(convolve_plane_rows_input)(const convolution *shape, const REAL *dy, const REAL *weight,
+/* dx: for each pixel of dy the sums over the filters of all taps (the lanes), added in the order of the pixels to
+   the pixels of x that they meet. Units of work: blocks of images of one group, groups outermost. */
+static void NAME(convolve_scattered_input)(const convolution *shape, const REAL *dy, const REAL *weight,
                                             const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
     const convolution o = *shape;
     const int64_t channels = o.c / o.groups, filters = o.filters / o.groups, taps = channels * o.r * o.s;
@@ -228,7 +230,8 @@ static void NAME(convolve_plane_rows_input)(const convolution *shape, const REAL
     const int64_t copy = channels * b.height * b.width, pixels = round_up(images * plane, 8);
     int64_t *filter_offset = arena((size_t)(round_up(filters, 8) + pixels) * sizeof(int64_t) +
                                    (size_t)NAME(tables_size)(&b, shape) +
-                                   (size_t)(panel_size + TILE_COLUMNS + sums_size + NAME(copies_size)(&b)) * sizeof(REAL));
+                                   (size_t)(panel_size + TILE_COLUMNS + sums_size + NAME(copies_size)(&b)) *
+                                       sizeof(REAL));
     const REAL **from = (const REAL **)(filter_offset + round_up(filters, 8));
     REAL *panel = NAME(place_pixels)(&b, shape, from + pixels), *zeros = panel + panel_size;
     REAL *sums = zeros + TILE_COLUMNS;
@@ -253,9 +256,9 @@ static void NAME(convolve_plane_rows_input)(const convolution *shape, const REAL
             for (int64_t i = 0; i < count; i++)
                 for (int64_t e = 0; e < channels; e++) {
                     const int64_t to = ((first + i) * o.c + g * channels + e) * area;
+                    const REAL *inside = b.copies + i * copy + (e * b.height + o.pad_top) * b.width + o.pad_left;
                     for (int64_t row = 0; row < o.h; row++)
-                        NAME(copy_row)(b.copies + i * copy + (e * b.height + row + o.pad_top) * b.width + o.pad_left, o.w,
-                                       dx + to + row * o.w);
+                        NAME(copy_row)(inside + row * b.width, o.w, dx + to + row * o.w);
                     if (mask) NAME(apply_mask)(area, mask + to, dx + to);
                 }
         }
