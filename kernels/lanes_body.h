@@ -4,14 +4,6 @@
 #define MASK NAME(mask)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 
-/* The lanes of even numbers of two vectors. */
-FASTNN_INLINE VECTOR NAME(even_lanes)(VECTOR first, VECTOR second) {
-    MASK even;
-#pragma GCC unroll 16
-    for (int lane = 0; lane < LANES; lane++) even[lane] = 2 * lane;
-    return __builtin_shuffle(first, second, even);
-}
-
 /* The lanes of two vectors by turns: vector 0 or 1 of both. */
 FASTNN_INLINE VECTOR NAME(interleave)(VECTOR even, VECTOR odd, const int number) {
     MASK turns;
