@@ -6,18 +6,23 @@
    adjacent too, a strip of output rows packs the source rows it needs: shifted by each of the window's
    columns, and cut to the output's width. In that copy a tap is one offset, whatever the stride, padding and
    dilation, and rows follow each other without a gap. It is s times the source, not r s times as a matrix of
-   patches. winograd.h describes the other form.
+   patches. depthwise_body.h, plane_rows_body.h and winograd.h describe the other forms: for groups of one
+   channel, for planes smaller than vectors, and for 3 x 3 windows of many channels.
 
    A thread's scratch holds a strip at a time: STRIP_BYTES, or what one output row takes of BLOCK_TAPS taps
    where that is more; never a whole batch. Besides it, in elements,
        direct, by x:       the weights of a group, and DIRECT_PLANE_BYTES (or one row of one channel's taps)
        direct, by weight:  the sums of 128 filters by BLOCK_TAPS taps, or up to LANES times a small dweight
+       depthwise:          4 channels of an image (back, of the gradient), and LANES times their weights
+       plane rows:         32 (16, 8) filters by the taps, and one group of as many images as have 64 pixels
+                           (by weight 128, or one image)
        winograd:           25 times 128 filters by c, and 25 times c by 112 tiles (or one row of tiles)
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
 #define FASTNN_CONVOLUTION_H
 
 #include "arena.h"
+#include "convolution_forms.h"
 #include "lanes.h"
 #include "matmul.h"
 #include "simd.h"

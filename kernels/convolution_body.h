@@ -1,7 +1,6 @@
 /* The convolution and its gradients, each in the form that suits its sizes, for one dtype: REAL and NAME are
-   set by convolution.h. The choice depends on the layer's sizes alone, not on the batch or the threads, and
-   so do the bits of a result. A window as large as the image makes a dense layer, x (n, taps) by weight
-   (filters, taps). */
+   set by convolution.h; convolution_forms.h says which. A window as large as the image makes a dense layer,
+   x (n, taps) by weight (filters, taps). */
 
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 
@@ -34,7 +33,9 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     else if (turned_suits(o)) {
         const convolution back = turned_convolution(o);
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
-    } else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
+    } else if (scatter_suits(o, LANES))
+        NAME(convolve_scattered_input)(o, dy, weight, mask, dx, thread, threads);
+    else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 
 /* dweight[f, e, u, v] = Σ dy[f, p, q] x[e, i, j] over images and output pixels; dbias[f] = Σ dy[f], unless it is
@@ -48,6 +49,8 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
             NAME(column_sums)(o->n, o->filters, dy, o->filters * thread / threads,
                               o->filters * (thread + 1) / threads, dbias);
     } else if (is_depthwise(o)) NAME(convolve_depthwise_weight)(o, x, dy, dweight, dbias, thread, threads);
+    else if (plane_rows_suit_weight(o, LANES))
+        NAME(convolve_plane_rows_weight)(o, x, dy, dweight, dbias, thread, threads);
     else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
 }

@@ -74,8 +74,8 @@ FASTNN_INLINE void NAME(store_outputs)(const int partial, int tail, int relu, VE
 
 /* All rows of `vectors` vectors of columns from q on, the last with `partial` of `tail` lanes, for side · side
    taps, a dilation of 1 and equal strides: constants. Step m takes `stride` rows of the source, which meet the
-   rows m, m − 1, … of outputs: their sums move on from step to step, and each source row is loaded once. A sum
-   is one chain over (u / stride, source, u, v) in order. */
+   rows m, m − 1, … of outputs: their sums move on from step to step, and each source row is loaded once. The
+   next plane of y is fetched meanwhile. A sum is one chain over (u / stride, source, u, v) in order. */
 FASTNN_INLINE void NAME(depthwise_columns)(const int side, const int stride, const int vectors, const int partial,
                                            int tail, int64_t q, const NAME(depthwise) * p) {
     const int depth = (side + stride - 1) / stride;
@@ -115,8 +115,10 @@ FASTNN_INLINE void NAME(depthwise_columns)(const int side, const int stride, con
         }
         if (m >= depth - 1) {
 #pragma GCC unroll 2
-            for (int j = 0; j < vectors; j++)
+            for (int j = 0; j < vectors; j++) {
+                __builtin_prefetch(y + out * height + j * LANES, 1);
                 NAME(store_outputs)(partial, tail, relu, sum[depth - 1][j], y + j * LANES);
+            }
             y += out;
         }
 #pragma GCC unroll 2
@@ -226,8 +228,8 @@ static void NAME(convolve_depthwise_input)(const convolution *o, const REAL *dy,
     NAME(plane_offsets)(&p.planes, offset);
     for (int64_t unit = o->n * o->c * thread / threads, count; unit < end; unit += count) {
         count = smaller(DEPTHWISE_PLANES, end - unit);
-        const REAL *source = NAME(pack_planes)(&p.planes, count * filters, dy + unit * filters * o->out_h * o->out_w,
-                                               packed);
+        const REAL *source = NAME(pack_planes)(&p.planes, count * filters,
+                                               dy + unit * filters * o->out_h * o->out_w, packed);
         for (int64_t k = 0; k < count; k++) {
             const REAL *from = weight + (unit + k) % o->c * filters * taps;
             for (int64_t f = 0; f < filters; f++)
@@ -244,9 +246,9 @@ static void NAME(convolve_depthwise_input)(const convolution *o, const REAL *dy,
 
 /* Add the columns of a vector from q on, with `partial` of `tail` lanes, to the sums of side · side taps: steps
    as of depthwise_columns, where the rows of dy move on. Lanes beyond the tail are no pixels of these outputs. */
-FASTNN_INLINE void NAME(sum_depthwise_column)(const int side, const int stride, const int partial, int tail, int64_t q,
-                                              const NAME(planes) * p, const REAL *x, const REAL *dy, VECTOR *sum,
-                                              VECTOR *bias) {
+FASTNN_INLINE void NAME(sum_depthwise_column)(const int side, const int stride, const int partial, int tail,
+                                              int64_t q, const NAME(planes) * p, const REAL *x, const REAL *dy,
+                                              VECTOR *sum, VECTOR *bias) {
     const int depth = (side + stride - 1) / stride;
     const int64_t width = p->width, plane = p->s.plane, out = p->w.columns.out, height = p->w.rows.out;
     VECTOR row[5] = {{0}};
@@ -276,8 +278,8 @@ FASTNN_INLINE void NAME(sum_depthwise_column)(const int side, const int stride, 
 }
 
 /* The same for any `count` taps. */
-FASTNN_INLINE void NAME(sum_any_column)(const int count, const int partial, int tail, int64_t q, const NAME(planes) * p,
-                                        const int64_t *offset, const REAL *x, const REAL *dy, VECTOR *sum,
+FASTNN_INLINE void NAME(sum_any_column)(const int count, const int partial, int tail, int64_t q,
+                                        const NAME(planes) * p, const int64_t *offset, const REAL *x, const REAL *dy, VECTOR *sum,
                                         VECTOR *bias) {
     for (int64_t i = 0; i < p->w.rows.out; i++) {
         const REAL *at = dy + i * p->w.columns.out + q;
@@ -347,7 +349,8 @@ static void NAME(convolve_depthwise_weight)(const convolution *o, const REAL *x,
         count = smaller(DEPTHWISE_PLANES, end - e);
         memset(sums, 0, (size_t)sums_size * sizeof(REAL));
         for (int64_t i = 0; i < o->n; i++) {
-            const REAL *source = NAME(pack_planes)(&planes, count, x + (i * o->c + e) * o->h * o->w, sums + sums_size);
+            const REAL *source = NAME(pack_planes)(&planes, count, x + (i * o->c + e) * o->h * o->w,
+                                                   sums + sums_size);
             const REAL *first = dy + (i * o->c + e) * filters * out_area;
             for (int64_t k = 0; k < count * filters; k++) {
                 REAL *sum = sums + k * sums_row;

@@ -56,13 +56,13 @@ FASTNN_INLINE void NAME(store_rows)(const VECTOR even[GATHER_ROWS], const VECTOR
 }
 
 /* The rows of one channel of dx (h, w) that this strip of dy, rows [first, end), completes: those that the
-   strips before haven't, or, with the last strip, all that are left. */
-static void NAME(gather_rows)(const window *w, const NAME(tap_planes) * p, int64_t first, int64_t end, int last,
-                              REAL *dx) {
+   strips before haven't, or, with the last strip, all that are left. `ranges` are those of the row phases. */
+static void NAME(gather_rows)(const window *w, const phase_range *ranges, const NAME(tap_planes) * p, int64_t first,
+                              int64_t end, int last, REAL *dx) {
     const int64_t down = w->rows.stride, stride = w->columns.stride;
     const int64_t width = w->columns.source, out = w->columns.out;
     for (int64_t row_phase = 0; row_phase < down; row_phase++) {
-        const phase_range range = range_of_phase(&w->rows, row_phase);
+        const phase_range range = ranges[row_phase];
         const int64_t begin = first == 0 ? range.begin : larger(range.begin, first + range.shift);
         const int64_t stop = last ? range.end : smaller(range.end, end + range.shift);
         for (int64_t k = begin; k < stop; k += GATHER_ROWS) {
@@ -133,12 +133,15 @@ static void NAME(convolve_direct_input)(const convolution *shape, const REAL *dy
     const int64_t weight_row = round_up(filters, LANES), starts_size = round_up(o.stride_h * o.stride_w + 1, 8);
     const int64_t weight_size = channels * taps * weight_row;
     int64_t *offset = arena((size_t)(weight_row + starts_size) * sizeof(int64_t) + (size_t)taps * sizeof(gather_tap) +
+                            (size_t)o.stride_h * sizeof(phase_range) +
                             (size_t)(weight_size + planes.count * planes.plane) * sizeof(REAL));
     int64_t *starts = offset + weight_row;
     gather_tap *gather_taps = (gather_tap *)(starts + starts_size);
-    REAL *transposed = (REAL *)(gather_taps + taps);
+    phase_range *ranges = (phase_range *)(gather_taps + taps);
+    REAL *transposed = (REAL *)(ranges + o.stride_h);
     planes.t = transposed + weight_size;
     for (int64_t f = 0; f < filters; f++) offset[f] = f * out_area;
+    for (int64_t phase = 0; phase < o.stride_h; phase++) ranges[phase] = range_of_phase(&w.rows, phase);
     group_taps(&w, single ? 0 : planes.plane, planes.above, gather_taps, starts);
     /* With one strip, the zeros around it stay. */
     memset(planes.t, 0, (size_t)(planes.count * planes.plane) * sizeof(REAL));
@@ -172,7 +175,7 @@ static void NAME(convolve_direct_input)(const convolution *shape, const REAL *dy
                                                   .taps = gather_taps, .starts = starts,
                                                   .scale = single ? group_weight + e * taps * weight_row : NULL,
                                                   .scale_row = weight_row};
-                NAME(gather_rows)(&w, &channel, first, first + rows, last, group_dx + e * area);
+                NAME(gather_rows)(&w, ranges, &channel, first, first + rows, last, group_dx + e * area);
             }
         }
         if (mask) NAME(apply_mask)(count * area, mask + (image * channels + e0) * area, group_dx);

@@ -88,22 +88,6 @@ static void group_taps(const window *w, int64_t plane, int64_t above, gather_tap
         }
 }
 
-/* Whether the window is as large as the image. */
-static inline int is_dense(const convolution *o) {
-    return o->groups == 1 && o->r == o->h && o->s == o->w && o->out_h == 1 && o->out_w == 1 && o->pad_top == 0 &&
-           o->pad_left == 0 && o->dilation_h == 1 && o->dilation_w == 1;
-}
-
-/* Whether each group has one channel and few filters: with more of them a register tile of filters pays. */
-static inline int is_depthwise(const convolution *o) { return o->groups == o->c && o->filters <= 2 * o->c; }
-
-/* Whether dx is best made as a convolution of dy: of not many more pixels than dy has, and of channels that pay
-   for packing it. */
-static inline int turned_suits(const convolution *o) {
-    return o->stride_h == 1 && o->stride_w == 1 && o->c / o->groups >= 4 &&
-           4 * o->h * o->w <= 5 * o->out_h * o->out_w;
-}
-
 static inline int64_t window_taps(const window *w) { return w->channels * w->rows.taps * w->columns.taps; }
 
 /* How a strip of up to `rows` output rows is packed: every channel and column tap has a plane of (stride,

@@ -43,21 +43,6 @@ static inline int winograd_suits_input(const convolution *o) {
     return o->stride_h == 1 && is_winograd(o, WINOGRAD_MIN_INPUT);
 }
 
-/* Whether the planes of y are so small that lanes had better be filters than pixels: with fewer than some
-   vectors of pixels, where filters fill their last vector better. Winograd's form fills vectors with the tiles
-   of several images, but one image alone doesn't pay for transforming the weights. */
-static inline int plane_rows_suit(const convolution *o, int64_t lanes) {
-    const int64_t plane = o->out_h * o->out_w, filters = o->filters / o->groups;
-    if (winograd_suits(o)) return plane <= 2 * lanes || (plane < 4 * lanes && o->c / o->groups <= 32);
-    return plane < 4 * lanes && filters * round_up(plane, lanes) > plane * round_up(filters, lanes);
-}
-/* The same for dx as a convolution of dy, unless that sums far more taps than dx gathers. */
-static inline int plane_rows_suit_input(const convolution *o, int64_t lanes) {
-    const convolution back = turned_convolution(o);
-    return o->stride_h == 1 && o->stride_w == 1 && o->h * o->w <= 4 * o->out_h * o->out_w &&
-           plane_rows_suit(&back, lanes);
-}
-
 /* The pieces along one axis: windows of 3 + stride, 2 · stride apart. */
 static inline axis winograd_axis(int64_t source, int64_t out, int64_t stride, int64_t pad) {
     return (axis){.source = source, .out = (out + 1) / 2,

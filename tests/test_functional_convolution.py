@@ -58,6 +58,8 @@ CONFIGURATIONS = [
     ((33, 20, 4, 4, 37, 2, 2), {}),
     ((2, 40, 7, 5, 16, 3, 3), {"padding": 2, "dilation": (2, 1)}),
     ((3, 17, 5, 5, 34, 1, 1), {"stride": 2}),
+    ((9, 12, 6, 6, 10, 5, 5), {}),
+    ((3, 8, 9, 7, 6, 3, 3), {"groups": 2, "padding": 1, "stride": 4}),
 ]
 IDS = [f"{'x'.join(map(str, sizes))} {options}" for sizes, options in CONFIGURATIONS]
 FORWARD = ("conv2d", "conv2d_naive")

@@ -62,6 +62,31 @@ CALLS = {
         (_normal(7, 9, 29, 31), _normal(7, 5, 29, 31), _normal(9, 5, 3, 3)),
         {"padding": 1},
     ),
+    "conv2d, depthwise": (
+        F.conv2d,
+        (_normal(7, 30, 29, 31), _normal(30, 1, 3, 3), _normal(30)),
+        {"padding": 1, "groups": 30},
+    ),
+    "conv2d_backward, depthwise": (
+        F.conv2d_backward,
+        (_normal(7, 30, 29, 31), _normal(7, 30, 29, 31), _normal(30, 1, 3, 3)),
+        {"padding": 1, "groups": 30},
+    ),
+    "conv2d of small planes": (
+        F.conv2d,
+        (_normal(37, 17, 6, 6), _normal(35, 17, 3, 3), _normal(35)),
+        {"padding": 1},
+    ),
+    "conv2d_backward of small planes": (
+        F.conv2d_backward,
+        (_normal(37, 35, 6, 6), _normal(37, 17, 6, 6), _normal(35, 17, 3, 3)),
+        {"padding": 1},
+    ),
+    "conv2d_backward of planes made small": (
+        F.conv2d_backward,
+        (_normal(37, 35, 2, 2), _normal(37, 17, 6, 6), _normal(35, 17, 5, 5)),
+        {},
+    ),
     "conv2d_naive": (
         F.conv2d_naive,
         (_normal(7, 5, 29, 31), _normal(9, 5, 3, 3), _normal(9)),
@@ -134,6 +159,11 @@ def of_rows(dtype):
     weight, bias, filters = (_CONSTANTS[name].astype(dtype) for name in ("weight", "bias", "filters"))
     transposed = weight.T.copy()
 
+    many, large = (
+        transposed[:, : 3 * 3 * 3].reshape(33, 3, 3, 3),
+        transposed[:3, : 3 * 5 * 6].reshape(3, 3, 5, 6),
+    )
+
     def flat(x):
         return x.reshape(len(x), -1)
 
@@ -152,6 +182,9 @@ def of_rows(dtype):
         "softmax": F.softmax,
         "log_softmax": F.log_softmax,
         "conv2d": lambda x: F.conv2d(x, filters, bias[:7], padding=1),
+        "conv2d, depthwise": lambda x: F.conv2d(x, filters[:3, :1], bias[:3], padding=1, groups=3),
+        "conv2d of small planes": lambda x: F.conv2d(x, many, bias, stride=2),
+        "conv2d_backward of planes made small": lambda x: F.conv2d_backward(x[:, :, :3, :3], x, large)[0],
         "conv2d_naive": lambda x: F.conv2d_naive(x, filters, bias[:7], padding=1),
         "conv2d_backward": lambda x: F.conv2d_backward(x, x, filters[:3], padding=1)[0],
         "max_pool2d": lambda x: F.max_pool2d(x, 2),

@@ -1,0 +1,63 @@
+/* Which form suits a convolution and its gradients, by the sizes of an image and its weights alone: never by the
+   batch or the threads, so that a row's bits depend on neither. `lanes` are those of a vector. The bounds were
+   measured: beyond them another form is faster. */
+#ifndef FASTNN_CONVOLUTION_FORMS_H
+#define FASTNN_CONVOLUTION_FORMS_H
+
+#include "winograd.h"
+
+/* Whether the window is as large as the image. */
+static inline int is_dense(const convolution *o) {
+    return o->groups == 1 && o->r == o->h && o->s == o->w && o->out_h == 1 && o->out_w == 1 && o->pad_top == 0 &&
+           o->pad_left == 0 && o->dilation_h == 1 && o->dilation_w == 1;
+}
+
+/* Whether each group has one channel and few filters: a register tile of more filters pays for packing. */
+static inline int is_depthwise(const convolution *o) { return o->groups == o->c && o->filters <= 2 * o->c; }
+
+/* Winograd's form fills vectors with the tiles of several images; of one small image alone the few tiles don't
+   pay for transforming the weights. */
+static inline int tiles_are_few(const convolution *o, int64_t lanes) {
+    const int64_t plane = o->out_h * o->out_w;
+    return plane <= 2 * lanes || (plane < 4 * lanes && o->c / o->groups <= 32);
+}
+
+/* Whether the planes of y are so small that lanes had better be filters than pixels: they have few vectors of
+   pixels, the last of them less full than that of the filters. */
+static inline int plane_rows_suit(const convolution *o, int64_t lanes) {
+    const int64_t plane = o->out_h * o->out_w, filters = o->filters / o->groups;
+    if (winograd_suits(o)) return tiles_are_few(o, lanes);
+    return plane < 4 * lanes && filters * round_up(plane, lanes) > plane * round_up(filters, lanes);
+}
+
+/* The same for dx as a convolution of dy, unless that sums far more taps than dy has. */
+static inline int plane_rows_suit_input(const convolution *o, int64_t lanes) {
+    const convolution back = turned_convolution(o);
+    return o->stride_h == 1 && o->stride_w == 1 && o->h * o->w <= 4 * o->out_h * o->out_w &&
+           plane_rows_suit(&back, lanes);
+}
+
+/* The same for dweight, whose direct form packs strips, and has filters along the lanes too unless they are
+   few. */
+static inline int plane_rows_suit_weight(const convolution *o, int64_t lanes) {
+    if (winograd_suits(o)) return tiles_are_few(o, lanes);
+    return o->out_h * o->out_w < (2 * (o->filters / o->groups) <= lanes ? 4 : 16) * lanes;
+}
+
+/* Whether dx is best made as a convolution of dy in direct form: of not many more pixels than dy has, and of
+   channels that pay for packing it. */
+static inline int turned_suits(const convolution *o) {
+    return o->stride_h == 1 && o->stride_w == 1 && o->c / o->groups >= 4 &&
+           4 * o->h * o->w <= 5 * o->out_h * o->out_w;
+}
+
+/* Whether dx is best made by scattering the taps of each pixel of dy: of few pixels, or of windows that don't
+   overlap. */
+static inline int scatter_suits(const convolution *o, int64_t lanes) {
+    const int64_t plane = o->out_h * o->out_w;
+    const int apart = o->r <= o->stride_h && o->s <= o->stride_w;
+    if (o->r * o->s * o->stride_h * o->stride_w == 1) return 0; /* the product is dx itself */
+    return apart ? plane <= 3 * lanes : 3 * plane <= 2 * lanes;
+}
+
+#endif
