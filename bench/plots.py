@@ -31,6 +31,12 @@ def draw_all(results: Results, folder: Path) -> None:
     _threads(results, folder)
 
 
+def _color(peer: str, order: list[str]) -> Any:
+    """A peer's colour, the same in every picture: the strong ones of tab20 first, then the light ones."""
+    number = 2 * order.index(peer)
+    return plt.get_cmap("tab20")(number % 20 + number // 20)
+
+
 def _save(figure: Any, folder: Path, name: str) -> None:
     figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
     plt.close(figure)
@@ -43,11 +49,11 @@ def _ratios(group: str, threads: int, records: list[Record], order: list[str], f
     if not rows or not peers:
         return
     figure, axes = plt.subplots(figsize=(9, 1.2 + 0.3 * len(rows)))
-    for number, peer in enumerate(peers):
+    for peer in peers:
         points = [(ratio, y) for y, record in enumerate(rows) if (ratio := record.ratio(peer))]
         if not points:
             continue
-        color = f"C{number}"
+        color = _color(peer, order)
         axes.scatter(
             [ratio.value for ratio, _ in points],
             [y for _, y in points],
@@ -97,7 +103,7 @@ def _sweep(
     figure, axes = plt.subplots(figsize=(8, 5))
     for peer in peers_of([record for _, record in points], order):
         known = [(value, t / 1e3) for value, record in points if (t := record.time(peer)) is not None]
-        axes.plot(*zip(*known, strict=True), marker="o", label=peer)
+        axes.plot(*zip(*known, strict=True), marker="o", label=peer, color=_color(peer, order))
     axes.set(xscale="log", yscale="log", xlabel=axis, ylabel=f"µs a {points[0][1].unit}")
     axes.set_xticks([value for value, _ in points], [f"{value:g}" for value, _ in points])
     axes.minorticks_off()
@@ -130,7 +136,7 @@ def _threads(results: Results, folder: Path) -> None:
             if (before := old.time(peer)) and (after := record.time(peer))
         ]
         if points:
-            axes.scatter(*zip(*points, strict=True), label=peer, s=16)
+            axes.scatter(*zip(*points, strict=True), label=peer, s=16, color=_color(peer, results.peers))
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(pairs)), [record.case for _, record in pairs], fontsize=8)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
