@@ -202,12 +202,37 @@ static void NAME(pack_panel)(int64_t k, int columns, const REAL *b, int64_t b_ro
     }
 }
 
+/* Whether a's tiles are better packed, too. */
+FASTNN_INLINE int NAME(scattered)(const NAME(product) * p) {
+    return p->a_column != 1 && p->k >= PACK_A_MIN_K && p->n >= PACK_A_MIN_PANELS * TILE_COLUMNS;
+}
+
+/* Elements from one packed tile of a to the next; the last vector stored in one may run over. */
+FASTNN_INLINE int64_t NAME(packed_tile)(int64_t k) { return k * TILE_ROWS + LANES; }
+
+/* Copy the tiles of an a (m, k) whose rows are adjacent (a_row == 1) to (k, TILE_ROWS) each. */
+static void NAME(pack_tiles)(int64_t m, int64_t k, const REAL *a, int64_t a_column, REAL *to) {
+    for (int64_t p0 = 0; p0 < k; p0 += LANES) /* a line of a is still in L1 when the next tile reads on in it */
+        for (int64_t i = 0; i < m; i += TILE_ROWS) {
+            REAL *tile = to + i / TILE_ROWS * NAME(packed_tile)(k);
+            for (int64_t p = p0; p < NAME(smaller)(p0 + LANES, k); p++)
+                for (int64_t row = 0; row < NAME(smaller)(TILE_ROWS, m - i); row += LANES) {
+                    const REAL *from = a + p * a_column + i + row;
+                    const int64_t left = m - i - row;
+                    NAME(store)(tile + p * TILE_ROWS + row,
+                                left >= LANES ? NAME(load)(from) : NAME(load_partial)(from, (int)left));
+                }
+        }
+}
+
 /* b packed block by block, so that the tile reads it in one run however far apart its rows lie. */
 static void NAME(multiply_packed)(const NAME(product) * p) {
     const int64_t block_n = BLOCK_N_BYTES / (int64_t)sizeof(REAL);
     const int64_t block_columns = NAME(smaller)(block_n, (p->n + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS);
-    const int64_t block_k = NAME(smaller)(BLOCK_K, p->k);
-    REAL *packed = arena((size_t)(block_columns * block_k) * sizeof(REAL));
+    const int64_t block_k = NAME(smaller)(BLOCK_K, p->k), b_size = block_columns * block_k;
+    const int pack_a = NAME(scattered)(p);
+    const int64_t a_size = pack_a ? BLOCK_TILES * NAME(packed_tile)(block_k) : 0;
+    REAL *packed = arena((size_t)(b_size + a_size) * sizeof(REAL)), *packed_a = packed + b_size;
     for (int64_t j0 = 0; j0 < p->n; j0 += block_n) {
         const int64_t n = NAME(smaller)(block_n, p->n - j0);
         for (int64_t k0 = 0; k0 < p->k; k0 += BLOCK_K) {
@@ -230,10 +255,16 @@ static void NAME(multiply_packed)(const NAME(product) * p) {
                 block.mask = NULL;
             }
             part = block;
+            if (pack_a) part.a_column = TILE_ROWS;
             for (int64_t i = 0; i < p->m; i += TILE_ROWS) {
                 const int rows = (int)NAME(smaller)(TILE_ROWS, p->m - i);
+                const int64_t packed_tiles = i / TILE_ROWS % BLOCK_TILES;
+                if (pack_a && packed_tiles == 0)
+                    NAME(pack_tiles)(NAME(smaller)(BLOCK_TILES * TILE_ROWS, p->m - i), k, block.a + i, p->a_column,
+                                     packed_a);
                 for (int64_t j = 0; j < n; j += TILE_COLUMNS) {
                     NAME(move)(&part, &block, i, j0 + j);
+                    if (pack_a) part.a = packed_a + packed_tiles * NAME(packed_tile)(k);
                     part.b = packed + j * k;
                     NAME(tile_any)(rows, (int)NAME(smaller)(TILE_COLUMNS, n - j), &part);
                 }
@@ -270,7 +301,7 @@ static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t 
     }
     const int64_t a_bytes = p.m * p.k * (int64_t)sizeof(REAL), b_bytes = p.k * p.n * (int64_t)sizeof(REAL);
     const int in_place = p.m < PACK_MIN_ROWS || b_bytes <= PACK_MIN_BYTES ||
-                         (a_bytes <= PACK_MIN_A_BYTES && p.k <= PACK_MIN_K);
+                         (a_bytes <= PACK_MIN_A_BYTES && p.k <= PACK_MIN_K && !NAME(scattered)(&p));
     if ((in_place && p.b_column == 1) || p.k == 0) NAME(multiply_in_place)(&p);
     else NAME(multiply_packed)(&p);
 }

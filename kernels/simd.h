@@ -121,11 +121,31 @@ FASTNN_INLINE vector_f64 load_between_f64(const double *p, int64_t begin, int64_
     const __m256i before = first_lanes_f64(within_vector(begin, 4)), lanes = first_lanes_f64(within_vector(end, 4));
     return (vector_f64)_mm256_maskload_pd(p, _mm256_andnot_si256(before, lanes));
 }
+/* Not by _mm256_maskstore: some processors take 20 cycles for that. */
 FASTNN_INLINE void store_partial_f32(float *p, vector_f32 v, int count) {
-    _mm256_maskstore_ps(p, first_lanes_f32(count), (__m256)v);
+    __m128 part = _mm256_castps256_ps128((__m256)v);
+    if (count == 8) _mm256_storeu_ps(p, (__m256)v);
+    if (count & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps((__m256)v, 1);
+        p += 4;
+    }
+    if (count & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (count & 1) _mm_store_ss(p, part);
 }
 FASTNN_INLINE void store_partial_f64(double *p, vector_f64 v, int count) {
-    _mm256_maskstore_pd(p, first_lanes_f64(count), (__m256d)v);
+    __m128d part = _mm256_castpd256_pd128((__m256d)v);
+    if (count == 4) _mm256_storeu_pd(p, (__m256d)v);
+    if (count & 2) {
+        _mm_storeu_pd(p, part);
+        part = _mm256_extractf128_pd((__m256d)v, 1);
+        p += 2;
+    }
+    if (count & 1) _mm_store_sd(p, part);
 }
 #else
 FASTNN_INLINE vector_f32 load_partial_f32(const float *p, int count) {
