@@ -24,7 +24,7 @@ def _name(problem: Training) -> str:
 
 CASES: tuple[Case, ...] = (
     *(Case(_name(problem), problem, quick=True) for problem in _STEPS),
-    Case("epoch/CNN-32-64/60000-images", Epoch(cnn_32_64(), 64, 60_000)),
+    Case("epoch/CNN-32-64/12000-images", Epoch(cnn_32_64(), 64, 12_000)),
     Case("epoch/784-128-64-10/60000-images", Epoch(dense(784, 128, 64, 10), 128, 60_000)),
     Case("epoch/30-16-8-1/569-rows", Epoch(dense(30, 16, 8, 1), 32, 569), quick=True),
 )
