@@ -273,6 +273,40 @@ static void NAME(multiply_packed)(const NAME(product) * p) {
     }
 }
 
+/* One row against a transposed b (b_row == 1): blocks of b are turned in registers, not packed. */
+static void NAME(multiply_row)(const NAME(product) * p) {
+    for (int64_t j = 0; j < p->n; j += LANES) {
+        const int columns = (int)NAME(smaller)(LANES, p->n - j);
+        VECTOR sum = p->start ? NAME(load_partial)(p->start + j, columns) : (VECTOR){0};
+        for (int64_t k0 = 0; k0 < p->k; k0 += LANES) {
+            const int count = (int)NAME(smaller)(LANES, p->k - k0);
+            const REAL *a = p->a + k0 * p->a_column;
+            VECTOR b[LANES];
+            NAME(load_rows)(p->b + k0 + j * p->b_column, p->b_column, columns, count, b);
+            NAME(turn)(b);
+#pragma GCC unroll 16
+            for (int k = 0; k < LANES; k++)
+                if (k < count) sum += a[k * p->a_column] * b[k];
+        }
+        if (p->relu) sum = (VECTOR)((MASK)sum & ~(sum < (VECTOR){0}));
+        if (p->mask) sum = (VECTOR)((MASK)sum & (NAME(load_partial)(p->mask + j, columns) > (VECTOR){0}));
+        NAME(store_partial)(p->c + j, sum, columns);
+    }
+}
+
+/* An outer product (k == 1) without an epilogue: the gradient by the weights of a batch of one row. */
+static void NAME(multiply_outer)(const NAME(product) * p) {
+    const int tail = (int)(p->n % LANES);
+    const int64_t whole = p->n - tail;
+    const VECTOR last = NAME(load_partial)(p->b + whole, tail), zero = {0};
+    for (int64_t i = 0; i < p->m; i++) {
+        const REAL a = p->a[i * p->a_row];
+        REAL *c = p->c + i * p->c_row;
+        for (int64_t j = 0; j < whole; j += LANES) NAME(store)(c + j, zero + a * NAME(load)(p->b + j));
+        if (tail) NAME(store_partial)(c + whole, zero + a * last, tail);
+    }
+}
+
 #include "dots_body.h"
 
 /* Share number `thread` of the product: whole tiles of rows or of columns, whichever there are more of. */
@@ -297,6 +331,14 @@ static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t 
     if (p.m <= 0 || p.n <= 0) return;
     if (dots) {
         NAME(multiply_dots)(&p);
+        return;
+    }
+    if (p.m == 1 && p.b_column != 1) {
+        NAME(multiply_row)(&p);
+        return;
+    }
+    if (p.k == 1 && p.b_column == 1 && !p.start && !p.relu && !p.mask) {
+        NAME(multiply_outer)(&p);
         return;
     }
     const int64_t a_bytes = p.m * p.k * (int64_t)sizeof(REAL), b_bytes = p.k * p.n * (int64_t)sizeof(REAL);
