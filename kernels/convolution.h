@@ -16,7 +16,7 @@
        depthwise:          4 channels of an image (back, of the gradient), and LANES times their weights
        plane rows:         32 (16, 8) filters by the taps, and one group of as many images as have 64 pixels
                            (by weight 128, or one image)
-       winograd:           25 times 128 filters by c, and 25 times c by 112 tiles (or one row of tiles)
+       winograd:           25 times 128 filters by c, and 25 times c + 32 (24, 16) by 112 tiles (or one row of tiles)
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
 #define FASTNN_CONVOLUTION_H

@@ -15,8 +15,8 @@
    L1, the whole block in half of a 1 MiB L2: 256 · 512 · 4 bytes = 512 KiB. */
 #define BLOCK_K 256
 #define BLOCK_N_BYTES 2048
-/* A transposed a is packed too, so many tiles at a time (16 · 8 · 256 · 4 bytes = 128 KiB), where the lines that hold
-   a tile's elements, one for each k, would take much of L1, and enough panels of b meet it to pay for the copy. */
+/* A transposed a is packed too, so many tiles at a time (16 · 8 · 256 · 4 bytes = 128 KiB), where the lines that
+   hold a tile's elements, one for each k, would take much of L1, and enough panels of b meet it to pay for it. */
 #define BLOCK_TILES 16
 #define PACK_A_MIN_K 192
 #define PACK_A_MIN_PANELS 6

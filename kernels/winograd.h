@@ -23,6 +23,9 @@
 #define WINOGRAD_TILES 112
 /* Filters whose transformed weights are kept at a time. */
 #define WINOGRAD_FILTERS 128
+/* Filters of one place after another: that many meet a place of the source while it is in L2 or, of few channels, in
+   L1. The source of all places may be larger than L2. */
+#define WINOGRAD_ROWS (4 * TILE_ROWS)
 /* Channels that are packed, then transformed from L1. */
 #define WINOGRAD_CHANNELS 4
 /* With fewer channels or filters the transforms cost more than the products save: forward and by weight with

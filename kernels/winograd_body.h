@@ -212,7 +212,7 @@ FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * p
     NAME(winograd_source) source;
     const int64_t source_size = NAME(plan_source)(&source, &p, p.channels, rows), row = source.row;
     const int64_t u_place = smaller(WINOGRAD_FILTERS, p.filters) * p.channels + LANES;
-    const int64_t m_place = TILE_ROWS * row + LANES;
+    const int64_t m_place = WINOGRAD_ROWS * row + LANES;
     int64_t *offset = arena((size_t)round_up(p.channels, 8) * sizeof(int64_t) +
                             (size_t)(places * (u_place + m_place) + 4 * row + source_size) * sizeof(REAL));
     REAL *u = (REAL *)(offset + round_up(p.channels, 8)), *m = u + places * u_place, *outputs = m + places * m_place;
@@ -229,8 +229,8 @@ FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * p
                 const int64_t begin = unit * rows, end = smaller(all_rows, begin + rows);
                 const int64_t tiles = (end - begin) * width;
                 NAME(fill_source)(stride, &source, &p, g, 0, p.channels, begin, end);
-                for (int64_t f = 0; f < block; f += TILE_ROWS) {
-                    const int64_t filters = smaller(TILE_ROWS, block - f);
+                for (int64_t f = 0; f < block; f += WINOGRAD_ROWS) {
+                    const int64_t filters = smaller(WINOGRAD_ROWS, block - f);
                     for (int place = 0; place < places; place++) {
                         const NAME(correlation) product = {
                             .rows = filters, .pixels = tiles, .taps = p.channels,
