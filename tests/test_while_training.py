@@ -87,6 +87,7 @@ import os, signal, threading
 import numpy as np
 import fastnn as fn
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored
 fn.set_backend({backend!r})
 x = np.random.default_rng(0).normal(size=(4000, 64)).astype(np.float32)
 y = np.arange(4000) % 10
