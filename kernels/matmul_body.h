@@ -23,6 +23,9 @@ typedef struct {
     int relu;
 } NAME(product);
 
+/* A NaN stays. */
+FASTNN_INLINE VECTOR NAME(relu_vector)(VECTOR x) { return (VECTOR)((MASK)x & ~(x < (VECTOR){0})); }
+
 /* The register tile: `rows` x `vectors` accumulators. The three counts are constants at every call, so each
    call becomes its own unrolled loop; with `partial` the last vector has only `tail` columns.
    b's columns must be adjacent (b_column == 1). */
@@ -60,8 +63,7 @@ FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int parti
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++)
 #pragma GCC unroll 16
-            for (int j = 0; j < vectors; j++) /* a NaN stays */
-                sum[i][j] = (VECTOR)((MASK)sum[i][j] & ~(sum[i][j] < (VECTOR){0}));
+            for (int j = 0; j < vectors; j++) sum[i][j] = NAME(relu_vector)(sum[i][j]);
     if (p->mask)
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++)
@@ -288,13 +290,14 @@ static void NAME(multiply_row)(const NAME(product) * p) {
             for (int k = 0; k < LANES; k++)
                 if (k < count) sum += a[k * p->a_column] * b[k];
         }
-        if (p->relu) sum = (VECTOR)((MASK)sum & ~(sum < (VECTOR){0}));
+        if (p->relu) sum = NAME(relu_vector)(sum);
         if (p->mask) sum = (VECTOR)((MASK)sum & (NAME(load_partial)(p->mask + j, columns) > (VECTOR){0}));
         NAME(store_partial)(p->c + j, sum, columns);
     }
 }
 
-/* An outer product (k == 1) without an epilogue: the gradient by the weights of a batch of one row. */
+/* An outer product (k == 1) without an epilogue: the gradient by the weights of a batch of one row.
+   Begun at zero like every other sum: -0 becomes 0. */
 static void NAME(multiply_outer)(const NAME(product) * p) {
     const int tail = (int)(p->n % LANES);
     const int64_t whole = p->n - tail;

@@ -119,9 +119,6 @@ typedef struct {
     int64_t far_row;
 } NAME(correlation);
 
-/* A NaN stays. */
-FASTNN_INLINE VECTOR NAME(relu_vector)(VECTOR x) { return (VECTOR)((MASK)x & ~(x < (VECTOR){0})); }
-
 /* Rows [i0, i0 + rows) and the pixels of `vectors` vectors from j0 on; with `partial`, of `tail` lanes. */
 FASTNN_INLINE void NAME(correlate_tile)(const int rows, const int vectors, const int partial, int tail, int64_t i0,
                                         int64_t j0, const NAME(correlation) * p) {
