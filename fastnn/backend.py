@@ -20,15 +20,19 @@ BACKENDS = ("cython", "numba")
 current = "cython"  # read where a call of get_backend() would cost too much
 
 
-def _no_fast_path(*arguments: Any) -> None:
-    """The numba backend has no such path: None, as for arguments that need the checked one."""
+class _Checked:
+    """Stands for `native` where its direct paths, which are the cython backend's, mustn't be taken."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return _nothing
 
 
-# Straight from Python objects to the kernels; None where the objects need the checked path.
-fast_matmul: Callable[..., np.ndarray | None] = native.matmul_direct
-fast_same_shape: Callable[..., np.ndarray | None] = native.same_shape_direct
-fast_log_loss: Callable[..., float | None] = native.log_loss_direct
-fast_log_loss_backward: Callable[..., np.ndarray | None] = native.log_loss_backward_direct
+def _nothing(*arguments: Any) -> None:
+    """None: what a direct path says of arguments that need the checked one."""
+
+
+# Straight from Python objects to the kernels: functions named …_direct, None where that can't be.
+direct: Any = native
 
 
 def set_backend(name: str) -> None:
@@ -36,17 +40,13 @@ def set_backend(name: str) -> None:
 
     Raises ValueError for another name, ImportError where Numba isn't installed.
     """
-    global current, fast_matmul, fast_same_shape, fast_log_loss, fast_log_loss_backward
+    global current, direct
     if name not in BACKENDS:
         raise ValueError(f"name must be one of {', '.join(map(repr, BACKENDS))}, got {name!r}")
     if name == "numba":
         _import_numba_kernels()
     current = name
-    compiled = name == "cython"
-    fast_matmul = native.matmul_direct if compiled else _no_fast_path
-    fast_same_shape = native.same_shape_direct if compiled else _no_fast_path
-    fast_log_loss = native.log_loss_direct if compiled else _no_fast_path
-    fast_log_loss_backward = native.log_loss_backward_direct if compiled else _no_fast_path
+    direct = native if name == "cython" else _Checked()
 
 
 def get_backend() -> str:

@@ -27,7 +27,7 @@ def relu(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010;
     the derivation's A1 = ReLU(Z1).
     """
-    y = backend.fast_same_shape("relu", x, None, out)
+    y = backend.direct.same_shape_direct("relu", x, None, out)
     return _elementwise("relu", x, out) if y is None else y
 
 
@@ -48,7 +48,7 @@ def relu_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None)
 
     Source: the derivation's dZ2 = dA2 ∘ 1[Z2 > 0].
     """
-    dx = backend.fast_same_shape("relu_backward", dy, y, out)
+    dx = backend.direct.same_shape_direct("relu_backward", dy, y, out)
     return _elementwise_backward("relu_backward", dy, y, out) if dx is None else dx
 
 
@@ -68,7 +68,7 @@ def sigmoid(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
 
     Source: the derivation's A3 = σ(Z3).
     """
-    y = backend.fast_same_shape("sigmoid", x, None, out)
+    y = backend.direct.same_shape_direct("sigmoid", x, None, out)
     return _elementwise("sigmoid", x, out) if y is None else y
 
 
@@ -89,7 +89,7 @@ def sigmoid_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = No
 
     Source: σ'(x) = σ(x) (1 − σ(x)).
     """
-    dx = backend.fast_same_shape("sigmoid_backward", dy, y, out)
+    dx = backend.direct.same_shape_direct("sigmoid_backward", dy, y, out)
     return _elementwise_backward("sigmoid_backward", dy, y, out) if dx is None else dx
 
 
@@ -109,7 +109,7 @@ def tanh(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
 
     Source: LeCun et al., "Efficient BackProp", 1998, section 4.4.
     """
-    y = backend.fast_same_shape("tanh", x, None, out)
+    y = backend.direct.same_shape_direct("tanh", x, None, out)
     return _elementwise("tanh", x, out) if y is None else y
 
 
@@ -130,7 +130,7 @@ def tanh_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = None)
 
     Source: tanh'(x) = 1 − tanh(x)².
     """
-    dx = backend.fast_same_shape("tanh_backward", dy, y, out)
+    dx = backend.direct.same_shape_direct("tanh_backward", dy, y, out)
     return _elementwise_backward("tanh_backward", dy, y, out) if dx is None else dx
 
 
@@ -150,7 +150,7 @@ def softmax(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    y = backend.fast_same_shape("softmax", x, None, out)
+    y = backend.direct.same_shape_direct("softmax", x, None, out)
     return _over_rows("softmax", out, x=x) if y is None else y
 
 
@@ -171,7 +171,7 @@ def softmax_backward(dy: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = No
 
     Source: dy times the Jacobian ∂y_j / ∂x_k = y_j (1[j = k] − y_k).
     """
-    dx = backend.fast_same_shape("softmax_backward", dy, y, out)
+    dx = backend.direct.same_shape_direct("softmax_backward", dy, y, out)
     return _over_rows("softmax_backward", out, dy=dy, y=y) if dx is None else dx
 
 
@@ -192,7 +192,7 @@ def log_softmax(x: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
     Source: the log-sum-exp form, Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and
     softmax functions", 2021.
     """
-    y = backend.fast_same_shape("log_softmax", x, None, out)
+    y = backend.direct.same_shape_direct("log_softmax", x, None, out)
     return _over_rows("log_softmax", out, x=x) if y is None else y
 
 

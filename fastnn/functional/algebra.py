@@ -34,8 +34,8 @@ def matmul(
 
     Source: GEMM of Dongarra et al., "A set of level 3 basic linear algebra subprograms", 1990.
     """
-    direct = backend.fast_matmul(a, b, transpose_a, transpose_b, out)
-    return _checked_matmul(a, b, transpose_a, transpose_b, out) if direct is None else direct
+    c = backend.direct.matmul_direct(a, b, transpose_a, transpose_b, out)
+    return _checked_matmul(a, b, transpose_a, transpose_b, out) if c is None else c
 
 
 def _checked_matmul(
@@ -99,6 +99,18 @@ def linear(
 
     Source: the derivation's Z1 = X W1 + b1, A1 = ReLU(Z1).
     """
+    y = backend.direct.linear_direct(x, weight, bias, activation, out)
+    return _checked_linear(x, weight, bias, activation, out) if y is None else y
+
+
+def _checked_linear(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    activation: str | None,
+    out: np.ndarray | None,
+) -> np.ndarray:
+    """linear of arguments that must be converted first, or that are wrong."""
     if activation not in (None, "relu"):
         raise ValueError(f'activation must be None or "relu", got {activation!r}')
     if bias is None:
@@ -138,6 +150,14 @@ def linear_backward(
 
     Source: the derivation's dW3 = A2ᵀ dZ3, db3 = Σ dZ3, dA2 = dZ3 W3ᵀ.
     """
+    gradients = backend.direct.linear_backward_direct(dy, x, weight)
+    return _checked_linear_backward(dy, x, weight) if gradients is None else gradients
+
+
+def _checked_linear_backward(
+    dy: ArrayLike, x: ArrayLike, weight: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """linear_backward of arguments that must be converted first, or that are wrong."""
     dtype, (dy, x, weight) = floats(dy=dy, x=x, weight=weight)
     n, inputs = sizes("x", x, "n in")
     _, outputs = sizes("weight", weight, "in out")

@@ -32,7 +32,7 @@ def log_loss(p: ArrayLike, y: ArrayLike) -> float:
 
     Source: the derivation's L = −1/n Σ (Y log A3 + (1 − Y) log(1 − A3)).
     """
-    loss = backend.fast_log_loss(p, y, False)
+    loss = backend.direct.log_loss_direct(p, y, False)
     return _checked_log_loss(p, y) if loss is None else loss
 
 
@@ -66,7 +66,7 @@ def log_loss_backward(p: ArrayLike, y: ArrayLike, *, out: np.ndarray | None = No
 
     Source: the derivation's dA3 = (−Y / A3 + (1 − Y) / (1 − A3)) / n.
     """
-    dp = backend.fast_log_loss_backward(p, y, False, out)
+    dp = backend.direct.log_loss_backward_direct(p, y, False, out)
     return _checked_log_loss_backward(p, y, out) if dp is None else dp
 
 
@@ -101,7 +101,7 @@ def log_loss_with_logits(z: ArrayLike, y: ArrayLike) -> float:
 
     Source: the derivation's L with A3 = σ(Z3) put in.
     """
-    loss = backend.fast_log_loss(z, y, True)
+    loss = backend.direct.log_loss_direct(z, y, True)
     return _checked_log_loss_with_logits(z, y) if loss is None else loss
 
 
@@ -136,7 +136,7 @@ def log_loss_with_logits_backward(z: ArrayLike, y: ArrayLike, *, out: np.ndarray
 
     Source: the derivation's dZ3 = (A3 − Y) / n.
     """
-    dz = backend.fast_log_loss_backward(z, y, True, out)
+    dz = backend.direct.log_loss_backward_direct(z, y, True, out)
     return _checked_log_loss_with_logits_backward(z, y, out) if dz is None else dz
 
 
