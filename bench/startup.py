@@ -68,9 +68,11 @@ def _first_step(peer: str) -> float:
 
 
 def _python(arguments: list[str], **variables: str) -> str:
+    environment = machine.environment(machine.cores()) | variables
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode beside it
     done = subprocess.run(
         [sys.executable, *arguments],
-        env=machine.environment(machine.cores()) | variables,
+        env=environment,
         cwd=machine.ROOT,
         capture_output=True,
         text=True,

@@ -49,6 +49,54 @@ def test_other_arrays_are_refused(rng, dtype):
     assert native.same_shape_direct("softmax", np.empty((3, 0), dtype), None, None) is None
 
 
+def test_linear_has_the_bits_of_the_checked_way(rng, dtype):
+    for n, inputs, outputs in ((1, 1, 1), (5, 3, 4), (33, 30, 16), (2, 0, 3), (0, 4, 3), (70, 300, 33)):
+        x, weight = normal(rng, n, inputs, dtype=dtype), normal(rng, inputs, outputs, dtype=dtype)
+        dy, bias = normal(rng, n, outputs, dtype=dtype), normal(rng, outputs, dtype=dtype)
+        turned = np.asfortranarray(np.vstack([x, x]))[:n]  # which the short way refuses, but where it's empty
+        for activation in (None, "relu"):
+            for each in (None, bias):
+                direct = native.linear_direct(x, weight, each, activation, None)
+                out = np.full_like(dy, 7)
+                assert native.linear_direct(x, weight, each, activation, out) is out
+                assert_same_bits(out, direct)
+                assert_same_bits(direct, F.linear(turned, weight, each, activation=activation))
+        direct = native.linear_backward_direct(dy, x, weight)
+        for gradient, checked in zip(direct, F.linear_backward(dy, turned, weight), strict=True):
+            assert_same_bits(gradient, checked)
+
+
+def test_linear_refuses_other_arrays(rng, dtype):
+    x, weight = normal(rng, 6, 4, dtype=dtype), normal(rng, 4, 5, dtype=dtype)
+    dy, bias = normal(rng, 6, 5, dtype=dtype), normal(rng, 5, dtype=dtype)
+    other = np.float64 if dtype == np.float32 else np.float32
+
+    def others(array):
+        swapped = array.astype(dtype.newbyteorder())
+        return [array[::-1], array.astype(other), array.tolist(), swapped, array[:-1], array[None], None]
+
+    assert native.linear_direct(x, weight, bias, "gelu", None) is None
+    for wrong in others(weight):
+        assert native.linear_direct(x, wrong, bias, None, None) is None
+        assert native.linear_backward_direct(dy, x, wrong) is None
+    for wrong in others(x):
+        if np.shape(wrong) != (5, 4):  # five rows are right for linear alone
+            assert native.linear_direct(wrong, weight, bias, None, None) is None
+        assert native.linear_backward_direct(dy, wrong, weight) is None
+    for wrong in others(dy):
+        assert native.linear_backward_direct(wrong, x, weight) is None
+    for wrong in others(bias)[:-1]:
+        assert native.linear_direct(x, weight, wrong, None, None) is None
+    read_only = dy.copy()
+    read_only.flags.writeable = False
+    whole = normal(rng, 100, dtype=dtype)
+    x, out = whole[:24].reshape(6, 4), whole[20:50].reshape(6, 5)  # they overlap
+    for wrong_out in (read_only, *others(dy)[:-1]):
+        assert native.linear_direct(x, weight, bias, None, wrong_out) is None
+    assert native.linear_direct(x, weight, bias, None, out) is None
+    assert native.linear_direct(dy.copy(), normal(rng, 5, 5, dtype=dtype), out[0], None, out) is None
+
+
 def examples(rng, dtype):
     """Predictions and labels, binary and over classes, of fewer and more rows than a chunk has."""
     for rows in (1, 100, CHUNK, CHUNK + 1, 3 * CHUNK + 7):
