@@ -26,11 +26,11 @@ typedef struct {
 /* A NaN stays. */
 FASTNN_INLINE VECTOR NAME(relu_vector)(VECTOR x) { return (VECTOR)((MASK)x & ~(x < (VECTOR){0})); }
 
-/* The register tile: `rows` x `vectors` accumulators. The three counts are constants at every call, so each
-   call becomes its own unrolled loop; with `partial` the last vector has only `tail` columns.
-   b's columns must be adjacent (b_column == 1). */
+/* The register tile: `rows` x `vectors` accumulators of c from (i, j) on. The three counts are constants at every
+   call, so each call becomes its own unrolled loop; with `partial` the last vector has only `tail` columns.
+   a is the first of its rows, b its panel, whose columns must be adjacent (b_column == 1). */
 FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int partial, int tail,
-                              const NAME(product) * p) {
+                              const NAME(product) * p, int64_t i0, int64_t j0, const REAL *a, const REAL *b) {
     VECTOR sum[TILE_ROWS][8];
 #define LAST(j) (partial && (j) == vectors - 1)
 #pragma GCC unroll 16
@@ -39,11 +39,10 @@ FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int parti
         for (int j = 0; j < vectors; j++) {
             if (!p->start) sum[i][j] = (VECTOR){0};
             else {
-                const REAL *at = p->start + i * p->start_row + j * LANES;
+                const REAL *at = p->start + (i0 + i) * p->start_row + j0 + j * LANES;
                 sum[i][j] = LAST(j) ? NAME(load_partial)(at, tail) : NAME(load)(at);
             }
         }
-    const REAL *a = p->a, *b = p->b;
     const int64_t a_row = p->a_row, a_column = p->a_column, b_row = p->b_row;
     for (int64_t k = p->k; k > 0; k--) {
         VECTOR b_k[8];
@@ -69,12 +68,12 @@ FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int parti
         for (int i = 0; i < rows; i++)
 #pragma GCC unroll 16
             for (int j = 0; j < vectors; j++) {
-                const REAL *at = p->mask + i * p->mask_row + j * LANES;
+                const REAL *at = p->mask + (i0 + i) * p->mask_row + j0 + j * LANES;
                 const VECTOR mask = LAST(j) ? NAME(load_partial)(at, tail) : NAME(load)(at);
                 sum[i][j] = (VECTOR)((MASK)sum[i][j] & (mask > (VECTOR){0}));
             }
-    REAL *c = p->c;
     const int64_t c_row = p->c_row;
+    REAL *c = p->c + i0 * c_row + j0;
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 16
@@ -89,10 +88,10 @@ FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int parti
 /* A tile of 1 to TILE_ROWS rows. */
 #define FASTNN_TILE_CASE(rows)                                                                               \
     case rows:                                                                                               \
-        NAME(tile)(rows, vectors, partial, tail, p);                                                         \
+        NAME(tile)(rows, vectors, partial, tail, p, i, j, a, b);                                             \
         break;
 FASTNN_INLINE void NAME(tile_rows)(int rows, const int vectors, const int partial, int tail,
-                                   const NAME(product) * p) {
+                                   const NAME(product) * p, int64_t i, int64_t j, const REAL *a, const REAL *b) {
     switch (rows) {
         FASTNN_TILE_CASE(1)
         FASTNN_TILE_CASE(2)
@@ -111,50 +110,38 @@ FASTNN_INLINE void NAME(tile_rows)(int rows, const int vectors, const int partia
 #undef FASTNN_TILE_CASE
 
 /* A tile of any width up to TILE_COLUMNS. */
-static void NAME(tile_any)(int rows, int columns, const NAME(product) * p) {
-    if (columns == TILE_COLUMNS) NAME(tile_rows)(rows, 2, 0, 0, p);
-    else if (columns > LANES) NAME(tile_rows)(rows, 2, 1, columns - LANES, p);
-    else if (columns == LANES) NAME(tile_rows)(rows, 1, 0, 0, p);
-    else NAME(tile_rows)(rows, 1, 1, columns, p);
+static void NAME(tile_any)(int rows, int columns, const NAME(product) * p, int64_t i, int64_t j, const REAL *a,
+                           const REAL *b) {
+    if (columns == TILE_COLUMNS) NAME(tile_rows)(rows, 2, 0, 0, p, i, j, a, b);
+    else if (columns > LANES) NAME(tile_rows)(rows, 2, 1, columns - LANES, p, i, j, a, b);
+    else if (columns == LANES) NAME(tile_rows)(rows, 1, 0, 0, p, i, j, a, b);
+    else NAME(tile_rows)(rows, 1, 1, columns, p, i, j, a, b);
 }
 
 static inline int64_t NAME(smaller)(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* The part of p at row i and column j. */
-FASTNN_INLINE void NAME(move)(NAME(product) * part, const NAME(product) * p, int64_t i, int64_t j) {
-    part->a = p->a + i * p->a_row;
-    part->c = p->c + i * p->c_row + j;
-    if (p->start) part->start = p->start + i * p->start_row + j;
-    if (p->mask) part->mask = p->mask + i * p->mask_row + j;
-}
-
 /* One or two rows of c at a panel of 3 to 8 vectors, of which the last has `tail` columns with `partial`. */
 #define FASTNN_WIDE_TILE(vectors, partial, tail)                                                             \
-    (p->m == 1 ? NAME(tile)(1, vectors, partial, tail, &part) : NAME(tile)(2, vectors, partial, tail, &part))
+    (p->m == 1 ? NAME(tile)(1, vectors, partial, tail, p, 0, j, p->a, p->b + j)                              \
+               : NAME(tile)(2, vectors, partial, tail, p, 0, j, p->a, p->b + j))
 
 /* b read where it lies: all of k in one pass, panel after panel. One or two rows take wide panels, to read
    b's rows in long runs and to have enough independent sums. */
 static void NAME(multiply_in_place)(const NAME(product) * p) {
-    NAME(product) part = *p;
     int64_t j = 0;
     if (p->m <= 2)
         for (int64_t width; p->n - j > TILE_COLUMNS; j += width) {
             const int64_t left = p->n - j;
             width = left >= 8 * LANES ? 8 * LANES : NAME(smaller)(4 * LANES, left);
-            NAME(move)(&part, p, 0, j);
-            part.b = p->b + j;
             if (width == 8 * LANES) FASTNN_WIDE_TILE(8, 0, 0);
             else if (width == 4 * LANES) FASTNN_WIDE_TILE(4, 0, 0);
             else if (width > 3 * LANES) FASTNN_WIDE_TILE(4, 1, (int)width - 3 * LANES);
             else FASTNN_WIDE_TILE(3, 1, (int)width - 2 * LANES);
         }
     for (; j < p->n; j += TILE_COLUMNS) {
-        part.b = p->b + j;
         const int columns = (int)NAME(smaller)(TILE_COLUMNS, p->n - j);
-        for (int64_t i = 0; i < p->m; i += TILE_ROWS) {
-            NAME(move)(&part, p, i, j);
-            NAME(tile_any)((int)NAME(smaller)(TILE_ROWS, p->m - i), columns, &part);
-        }
+        for (int64_t i = 0; i < p->m; i += TILE_ROWS)
+            NAME(tile_any)((int)NAME(smaller)(TILE_ROWS, p->m - i), columns, p, i, j, p->a + i * p->a_row, p->b + j);
     }
 }
 
@@ -244,10 +231,11 @@ static void NAME(multiply_packed)(const NAME(product) * p) {
                                  p->b + k0 * p->b_row + (j0 + j) * p->b_column, p->b_row, p->b_column,
                                  packed + j * k);
             /* The blocks between the first and the last continue from c and leave the epilogue alone. */
-            NAME(product) block = *p, part;
+            NAME(product) block = *p;
+            const REAL *a = p->a + k0 * p->a_column;
             block.k = k;
-            block.a = p->a + k0 * p->a_column;
             block.b_row = TILE_COLUMNS;
+            if (pack_a) block.a_column = TILE_ROWS;
             if (k0 > 0) {
                 block.start = p->c;
                 block.start_row = p->c_row;
@@ -256,20 +244,15 @@ static void NAME(multiply_packed)(const NAME(product) * p) {
                 block.relu = 0;
                 block.mask = NULL;
             }
-            part = block;
-            if (pack_a) part.a_column = TILE_ROWS;
             for (int64_t i = 0; i < p->m; i += TILE_ROWS) {
                 const int rows = (int)NAME(smaller)(TILE_ROWS, p->m - i);
                 const int64_t packed_tiles = i / TILE_ROWS % BLOCK_TILES;
                 if (pack_a && packed_tiles == 0)
-                    NAME(pack_tiles)(NAME(smaller)(BLOCK_TILES * TILE_ROWS, p->m - i), k, block.a + i, p->a_column,
-                                     packed_a);
-                for (int64_t j = 0; j < n; j += TILE_COLUMNS) {
-                    NAME(move)(&part, &block, i, j0 + j);
-                    if (pack_a) part.a = packed_a + packed_tiles * NAME(packed_tile)(k);
-                    part.b = packed + j * k;
-                    NAME(tile_any)(rows, (int)NAME(smaller)(TILE_COLUMNS, n - j), &part);
-                }
+                    NAME(pack_tiles)(NAME(smaller)(BLOCK_TILES * TILE_ROWS, p->m - i), k, a + i, p->a_column, packed_a);
+                const REAL *a_tile = pack_a ? packed_a + packed_tiles * NAME(packed_tile)(k) : a + i * p->a_row;
+                for (int64_t j = 0; j < n; j += TILE_COLUMNS)
+                    NAME(tile_any)(rows, (int)NAME(smaller)(TILE_COLUMNS, n - j), &block, i, j0 + j, a_tile,
+                                   packed + j * k);
             }
         }
     }
@@ -312,56 +295,62 @@ static void NAME(multiply_outer)(const NAME(product) * p) {
 
 #include "dots_body.h"
 
-/* Share number `thread` of the product: whole tiles of rows or of columns, whichever there are more of. */
-static void NAME(multiply)(const NAME(product) * whole, int64_t thread, int64_t threads) {
-    NAME(product) p = *whole;
+/* Reduce p to share number `thread`: whole tiles of rows or of columns, whichever there are more of. */
+static void NAME(take_share)(NAME(product) * p, int64_t thread, int64_t threads) {
+    const int64_t row_tiles = (p->m + TILE_ROWS - 1) / TILE_ROWS;
+    const int64_t column_tiles = (p->n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+    int64_t i = 0, j = 0;
+    if (column_tiles >= 2 * threads || column_tiles > row_tiles) {
+        j = column_tiles * thread / threads * TILE_COLUMNS;
+        p->n = NAME(smaller)(p->n, column_tiles * (thread + 1) / threads * TILE_COLUMNS) - j;
+    } else {
+        i = row_tiles * thread / threads * TILE_ROWS;
+        p->m = NAME(smaller)(p->m, row_tiles * (thread + 1) / threads * TILE_ROWS) - i;
+    }
+    p->a += i * p->a_row;
+    p->b += j * p->b_column;
+    p->c += i * p->c_row + j;
+    if (p->start) p->start += i * p->start_row + j;
+    if (p->mask) p->mask += i * p->mask_row + j;
+}
+
+/* Compute share number `thread` of the product, to which p is reduced. (A copy of a p that has just been written
+   would wait: vectors can't be loaded from stores on their way that are narrower.) */
+static void NAME(multiply)(NAME(product) * p, int64_t thread, int64_t threads) {
     /* Chosen by the shape of b alone: a row has the same bits in any batch. */
-    const int dots = p.n <= DOT_MAX_COLUMNS && p.k >= DOT_MIN_K && p.k <= DOT_MAX_K;
-    if (threads > 1) {
-        const int64_t row_tiles = (p.m + TILE_ROWS - 1) / TILE_ROWS;
-        const int64_t column_tiles = (p.n + TILE_COLUMNS - 1) / TILE_COLUMNS;
-        int64_t i = 0, j = 0;
-        if (column_tiles >= 2 * threads || column_tiles > row_tiles) {
-            j = column_tiles * thread / threads * TILE_COLUMNS;
-            p.n = NAME(smaller)(p.n, column_tiles * (thread + 1) / threads * TILE_COLUMNS) - j;
-        } else {
-            i = row_tiles * thread / threads * TILE_ROWS;
-            p.m = NAME(smaller)(p.m, row_tiles * (thread + 1) / threads * TILE_ROWS) - i;
-        }
-        NAME(move)(&p, whole, i, j);
-        p.b = whole->b + j * p.b_column;
-    }
-    if (p.m <= 0 || p.n <= 0) return;
+    const int dots = p->n <= DOT_MAX_COLUMNS && p->k >= DOT_MIN_K && p->k <= DOT_MAX_K;
+    if (threads > 1) NAME(take_share)(p, thread, threads);
+    if (p->m <= 0 || p->n <= 0) return;
     if (dots) {
-        NAME(multiply_dots)(&p);
+        NAME(multiply_dots)(p);
         return;
     }
-    if (p.m == 1 && p.b_column != 1) {
-        NAME(multiply_row)(&p);
+    if (p->m == 1 && p->b_column != 1) {
+        NAME(multiply_row)(p);
         return;
     }
-    if (p.k == 1 && p.b_column == 1 && !p.start && !p.relu && !p.mask) {
-        NAME(multiply_outer)(&p);
+    if (p->k == 1 && p->b_column == 1 && !p->start && !p->relu && !p->mask) {
+        NAME(multiply_outer)(p);
         return;
     }
-    const int64_t a_bytes = p.m * p.k * (int64_t)sizeof(REAL), b_bytes = p.k * p.n * (int64_t)sizeof(REAL);
-    const int in_place = p.m < PACK_MIN_ROWS || b_bytes <= PACK_MIN_BYTES ||
-                         (a_bytes <= PACK_MIN_A_BYTES && p.k <= PACK_MIN_K && !NAME(scattered)(&p));
-    if ((in_place && p.b_column == 1) || p.k == 0) NAME(multiply_in_place)(&p);
-    else NAME(multiply_packed)(&p);
+    const int64_t a_bytes = p->m * p->k * (int64_t)sizeof(REAL), b_bytes = p->k * p->n * (int64_t)sizeof(REAL);
+    const int in_place = p->m < PACK_MIN_ROWS || b_bytes <= PACK_MIN_BYTES ||
+                         (a_bytes <= PACK_MIN_A_BYTES && p->k <= PACK_MIN_K && !NAME(scattered)(p));
+    if ((in_place && p->b_column == 1) || p->k == 0) NAME(multiply_in_place)(p);
+    else NAME(multiply_packed)(p);
 }
 
 /* c (m, n) = relu?(bias + a (m, k) b (k, n)) · 1[mask > 0]?: c, bias (n,) and mask (m, n) contiguous. */
 static void NAME(matmul)(int64_t m, int64_t n, int64_t k, const REAL *a, int64_t a_row, int64_t a_column,
                          const REAL *b, int64_t b_row, int64_t b_column, REAL *c, const REAL *bias,
                          const REAL *mask, int relu, int64_t thread, int64_t threads) {
-    const NAME(product) p = {.m = m, .n = n, .k = k,
-                             .a = a, .a_row = a_row, .a_column = a_column,
-                             .b = b, .b_row = b_row, .b_column = b_column,
-                             .c = c, .c_row = n,
-                             .start = bias, .start_row = 0,
-                             .mask = mask, .mask_row = n,
-                             .relu = relu};
+    NAME(product) p = {.m = m, .n = n, .k = k,
+                       .a = a, .a_row = a_row, .a_column = a_column,
+                       .b = b, .b_row = b_row, .b_column = b_column,
+                       .c = c, .c_row = n,
+                       .start = bias, .start_row = 0,
+                       .mask = mask, .mask_row = n,
+                       .relu = relu};
     NAME(multiply)(&p, thread, threads);
 }
 
