@@ -33,6 +33,11 @@ static inline int is_narrow(const pooling *o) { return !is_pairs(o) && !is_whole
    loaded one by one. */
 #define MOST_VECTORS 3
 
+/* Rows shorter than a vector are loaded in parts, after which processors don't fetch what follows by themselves:
+   their pixels are asked for this many bytes before they are read or written. */
+#define ASK_TO_READ 8192
+#define ASK_TO_WRITE 1024
+
 #define REAL float
 #define NAME(name) name##_f32
 #include "pooling_body.h"

@@ -32,6 +32,8 @@ FASTNN_INLINE void NAME(pool_pairs)(const int average, const pooling *o, const R
         for (int64_t q = 0; q < o->out_w; q += LANES) {
             const int64_t left = 2 * (o->out_w - q);
             VECTOR half[2];
+            __builtin_prefetch((const char *)(x + 2 * q) + ASK_TO_READ);
+            __builtin_prefetch((const char *)(x + 2 * q + o->w) + ASK_TO_READ);
 #pragma GCC unroll 2
             for (int i = 0; i < 2; i++) {
                 const REAL *at = x + 2 * q + i * LANES;
@@ -66,6 +68,10 @@ FASTNN_INLINE void NAME(max_pairs_backward)(const pooling *o, int relu, const RE
 #pragma GCC unroll 2
             for (int u = 0; u < 2; u++) {
                 const REAL *at = x + u * o->w + 2 * q;
+                if (left < LANES) {
+                    __builtin_prefetch((const char *)at + ASK_TO_READ);
+                    __builtin_prefetch((const char *)(dx + u * o->w + 2 * q) + ASK_TO_WRITE, 1);
+                }
                 const VECTOR low = NAME(load_some)(at, left), high = NAME(load_some)(at + LANES, left - LANES);
                 pixel[2 * u] = NAME(even_lanes)(low, high);
                 pixel[2 * u + 1] = NAME(odd_lanes)(low, high);

@@ -189,13 +189,16 @@ FASTNN_INLINE void NAME(fill_source)(const int stride, const NAME(winograd_sourc
     }
 }
 
-/* Copy filter `filter` of group g from rows of outputs, two for each row of tiles in [begin, end), to y. */
+/* Copy filter `filter` of group g from rows of outputs, two for each row of tiles in [begin, end), to y. The place
+   of the next filter's is asked for. */
 static void NAME(write_outputs)(const NAME(winograd) * p, const REAL *outputs, int64_t row, int64_t g,
                                 int64_t filter, int64_t begin, int64_t end) {
     for (int64_t at = begin; at < end; at++, outputs += 2 * p->columns.out) {
         const int64_t image = at / p->rows.out * p->groups + g, i = at % p->rows.out * 2;
         const int64_t to = ((image * p->filters + filter) * p->out_h + i) * p->out_w;
-        const int64_t rows = smaller(2, p->out_h - i);
+        const int64_t rows = smaller(2, p->out_h - i), plane = p->out_h * p->out_w;
+        for (int64_t ahead = plane; ahead < plane + rows * p->out_w; ahead += 64 / (int64_t)sizeof(REAL))
+            __builtin_prefetch(p->y + to + ahead, 1);
         NAME(copy_row)(outputs, p->out_w, p->y + to);
         if (rows == 2) NAME(copy_row)(outputs + row, p->out_w, p->y + to + p->out_w);
         if (p->mask) NAME(apply_mask)(rows * p->out_w, p->mask + to, p->y + to);
