@@ -15,6 +15,9 @@
    L1, the whole block in half of a 1 MiB L2: 256 · 512 · 4 bytes = 512 KiB. */
 #define BLOCK_K 256
 #define BLOCK_N_BYTES 2048
+/* Of a large b that is packed, rows of a panel lie far apart; the ones so far on are asked for, or, transposed, the
+   columns that come next. */
+#define PACK_AHEAD 16
 /* A transposed a is packed too, so many tiles at a time (16 · 8 · 256 · 4 bytes = 128 KiB), where the lines that
    hold a tile's elements, one for each k, would take much of L1, and enough panels of b meet it to pay for it. */
 #define BLOCK_TILES 16

@@ -165,6 +165,8 @@ static void NAME(pack_panel)(int64_t k, int columns, const REAL *b, int64_t b_ro
     if (b_column == 1) {
         if (columns == TILE_COLUMNS)
             for (int64_t p = 0; p < k; p++) {
+                __builtin_prefetch(b + (p + PACK_AHEAD) * b_row);
+                __builtin_prefetch(b + (p + PACK_AHEAD) * b_row + LANES);
                 NAME(store)(panel + p * TILE_COLUMNS, NAME(load)(b + p * b_row));
                 NAME(store)(panel + p * TILE_COLUMNS + LANES, NAME(load)(b + p * b_row + LANES));
             }
@@ -183,8 +185,10 @@ static void NAME(pack_panel)(int64_t k, int columns, const REAL *b, int64_t b_ro
         REAL *to = panel + half;
         int64_t p = 0;
         if (width == LANES)
-            for (; p + LANES <= k; p += LANES)
+            for (; p + LANES <= k; p += LANES) {
+                for (int j = LANES; j < 2 * LANES; j++) __builtin_prefetch(from + p + j * b_column);
                 NAME(transpose)(from + p, b_column, LANES, LANES, to + p * TILE_COLUMNS, TILE_COLUMNS);
+            }
         for (; p < k; p += LANES)
             NAME(transpose)(from + p, b_column, width, (int)NAME(smaller)(LANES, k - p),
                             to + p * TILE_COLUMNS, TILE_COLUMNS);

@@ -36,7 +36,10 @@ FASTNN_INLINE void NAME(taps_tile)(const int taps, const int columns, const int 
     int64_t k = 0;
     for (; k + step <= pixels; k += step, dy += along_pixels ? LANES : TILE_COLUMNS) {
 #pragma GCC unroll 4
-        for (int j = 0; j < columns; j++) dy_k[j] = NAME(load)(dy + j * dy_row);
+        for (int j = 0; j < columns; j++) {
+            dy_k[j] = NAME(load)(dy + j * dy_row);
+            if (along_pixels && t0 == 0) __builtin_prefetch(dy + (columns + j) * dy_row); /* the next filters */
+        }
 #pragma GCC unroll 8
         for (int t = 0; t < taps; t++) {
             const VECTOR x_k = along_pixels ? NAME(load)(x[t] + k) : (VECTOR){0};
