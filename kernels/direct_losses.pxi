@@ -35,6 +35,7 @@ cdef struct LossJob:
     char* gradient  # NULL: the losses are wanted, and their sums
     double* sums  # one a chunk
     double scale
+    bint checked  # the labels are right
     bint wrong  # a label is
 
 
@@ -97,7 +98,7 @@ cdef void loss_chunks(void* context, int64_t thread, int64_t threads) noexcept n
     for chunk in range(begin, end):
         first = chunk * job.chunk_rows
         count = min(job.chunk_rows, job.rows - first)
-        if not right_labels(job, first, count):
+        if not job.checked and not right_labels(job, first, count):
             job.wrong = True
             return
         result = losses if job.gradient is NULL else <void*> (job.gradient + first * job.columns * item)
@@ -147,7 +148,7 @@ cdef inline bint fill_loss(LossJob* job, p, y):
         ):
             return False
     job.chunk_rows = rows_of_chunk(job.columns)
-    job.wrong = False
+    job.checked = job.wrong = False
     return True
 
 
@@ -211,6 +212,7 @@ def log_loss_backward_direct(p, y, bint with_logits, out):
             and right_labels(&job, 0, job.rows)  # before anything is written
         ):
             return None
+        job.checked = True
     job.kernel = loss_kernels[LOGITS if with_logits else GRADIENT][job.over_classes][job.single]
     job.with_logits, job.gradient, job.sums = with_logits, <char*> cnp.PyArray_DATA(result), NULL
     job.scale = 1.0 / job.rows

@@ -12,18 +12,21 @@ VECTOR_MATH REAL NAME(from_bits)(BITS bits) {
     return x;
 }
 
-/* e^x for x ≤ 0, which is all that the kernels need: 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
-VECTOR_MATH REAL NAME(exp)(REAL x) {
-    x = x < EXP_MIN ? EXP_MIN : x;
+/* 2^lift e^x, if that is a normal number, for x ≤ 0: 2^(lift + n) e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
+VECTOR_MATH REAL NAME(exp_lifted)(REAL x, const int lift) {
     REAL rounded = x * (REAL)1.4426950408889634 + ROUND;
     REAL n = rounded - ROUND;
     REAL r = x - n * LN2_HIGH - n * LN2_LOW;
     REAL square = r * r;
-    REAL e_r = 1 + (r + square * NAME(exp_polynomial)(r, square));
-    /* A normal number can't hold 2^n where the result is subnormal: so times 2^(n + LIFT), which is exact, and
-       then times 2^−LIFT. */
-    BITS exponent = NAME(to_bits)(rounded) - NAME(to_bits)(ROUND) + BIAS + LIFT;
-    return e_r * NAME(from_bits)(exponent << MANTISSA_BITS) * EXP2_MINUS_LIFT;
+    REAL e_r_minus_1 = r + square * NAME(exp_polynomial)(r, square);
+    BITS exponent = NAME(to_bits)(rounded) - NAME(to_bits)(ROUND) + BIAS + lift;
+    REAL power = NAME(from_bits)(exponent << MANTISSA_BITS);
+    return power + power * e_r_minus_1; /* the product is exact */
+}
+
+/* e^x for x ≤ 0, which is all that the kernels need; it may be subnormal. */
+VECTOR_MATH REAL NAME(exp)(REAL x) {
+    return NAME(exp_lifted)(x < EXP_MIN ? EXP_MIN : x, LIFT) * EXP2_MINUS_LIFT;
 }
 
 VECTOR_MATH REAL NAME(exp_minus_abs)(REAL x) {
@@ -41,8 +44,8 @@ VECTOR_MATH REAL NAME(tanh)(REAL x) {
     REAL a = x < 0 ? -x : x;
     REAL z = a * a;
     REAL near = a + a * (z * NAME(tanh_polynomial)(z, z * z));
-    REAL e = NAME(exp)(-2 * a);
-    REAL far = 1 - 2 * e / (1 + e);
+    REAL e = NAME(exp_lifted)(a > 40 ? -80 : -2 * a, 0);
+    REAL far = 1 - (e + e) / (1 + e);
     REAL y = a < (REAL)0.625 ? near : far;
     return NAME(from_bits)(NAME(to_bits)(y) | (NAME(to_bits)(x) & NAME(to_bits)((REAL)-0.0)));
 }
