@@ -107,14 +107,14 @@ def _import_numba_kernels() -> Any:
 
 
 @cache
-def _address(backend: str, name: str, dtype: str) -> int:
+def _address(backend: str, name: str, dtype: Any) -> int:
     kernels = native if backend == "cython" else _import_numba_kernels()
-    return kernels.kernel_address(name, dtype)
+    return kernels.kernel_address(name, np.dtype(dtype).name)
 
 
 def kernel_address(name: str, dtype: Any) -> int:
     """Return the address of a kernel's C function in the current backend."""
-    return _address(current, name, np.dtype(dtype).name)
+    return _address(current, name, dtype)
 
 
 def threads_for(cost: int) -> int:

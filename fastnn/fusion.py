@@ -34,8 +34,8 @@ def fuse(ops: Sequence[Op]) -> list[Op]:
 def _only_source(op: Op, ops: Sequence[Op]) -> Op | None:
     """The op that writes op's first operand, if `op` is the only one that reads it."""
     name = op.reads[0].name if op.reads[0] else ""
-    readers = [each for each in ops if any(read and read.name == name for read in each.reads)]
-    writers = [each for each in ops if any(written and written.name == name for written in each.writes)]
+    readers = [each for each in ops if name in each.names_read]
+    writers = [each for each in ops if name in each.names_written]
     return writers[0] if len(readers) == len(writers) == 1 else None
 
 

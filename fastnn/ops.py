@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from fastnn.kernels.kernel_list import KERNELS
@@ -44,6 +45,14 @@ class Op:
     @property
     def operands(self) -> tuple[Tensor | None, ...]:
         return self.reads + self.writes
+
+    @cached_property
+    def names_read(self) -> frozenset[str]:
+        return frozenset(each.name for each in self.reads if each is not None)
+
+    @cached_property
+    def names_written(self) -> frozenset[str]:
+        return frozenset(each.name for each in self.writes if each is not None)
 
     @property
     def cost(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -27,17 +28,17 @@ class PlacedLayer:
     names: dict[str, str]  # of parameters, statistics and buffers, by role: {"W": "W1", "b": "b1"}
     before_relu: bool
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """By name, such as "W1"."""
         return {self.names[role]: each for role, each in self.layer.parameters(self.input_shape).items()}
 
-    @property
+    @cached_property
     def statistics(self) -> dict[str, Parameter]:
         """By name, such as "running_mean1"."""
         return {self.names[role]: each for role, each in self.layer.statistics(self.input_shape).items()}
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Of parameters, statistics and buffers, by role."""
         tensors = self.layer.parameters(self.input_shape) | self.layer.statistics(self.input_shape)
