@@ -286,14 +286,20 @@ static void NAME(multiply_row)(const NAME(product) * p) {
 /* An outer product (k == 1) without an epilogue: the gradient by the weights of a batch of one row.
    Begun at zero like every other sum: -0 becomes 0. */
 static void NAME(multiply_outer)(const NAME(product) * p) {
+    const VECTOR zero = {0};
+    const REAL *a = p->a;
+    REAL *c = p->c;
+    if (p->n == LANES) {
+        const VECTOR b = NAME(load)(p->b);
+        for (int64_t i = 0; i < p->m; i++, a += p->a_row, c += p->c_row) NAME(store)(c, zero + *a * b);
+        return;
+    }
     const int tail = (int)(p->n % LANES);
     const int64_t whole = p->n - tail;
-    const VECTOR last = NAME(load_partial)(p->b + whole, tail), zero = {0};
-    for (int64_t i = 0; i < p->m; i++) {
-        const REAL a = p->a[i * p->a_row];
-        REAL *c = p->c + i * p->c_row;
-        for (int64_t j = 0; j < whole; j += LANES) NAME(store)(c + j, zero + a * NAME(load)(p->b + j));
-        if (tail) NAME(store_partial)(c + whole, zero + a * last, tail);
+    const VECTOR last = NAME(load_partial)(p->b + whole, tail);
+    for (int64_t i = 0; i < p->m; i++, a += p->a_row, c += p->c_row) {
+        for (int64_t j = 0; j < whole; j += LANES) NAME(store)(c + j, zero + *a * NAME(load)(p->b + j));
+        if (tail) NAME(store_partial)(c + whole, zero + *a * last, tail);
     }
 }
 
