@@ -83,6 +83,14 @@ def store(builder: ir.IRBuilder, x: ir.Value, pointer: ir.Value, mask: ir.Value 
     builder.call(masked_store, [x, pointer, INT32(size), mask])
 
 
+def prefetch(builder: ir.IRBuilder, pointer: ir.Value, ahead: int, *, to_write: bool = False) -> None:
+    """Ask for the cache line `ahead` elements on."""
+    at = builder.gep(pointer, [INT64(ahead)])
+    function = ir.FunctionType(ir.VoidType(), [at.type, INT32, INT32, INT32])
+    ask = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0")
+    builder.call(ask, [at, INT32(int(to_write)), INT32(3), INT32(1)])  # to stay in all caches; of data
+
+
 def carried_loop(
     builder: ir.IRBuilder,
     begin: ir.Value,

@@ -16,10 +16,15 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     first_lanes,
     lanes_of,
     load,
+    prefetch,
     shuffle,
+    size_of,
     store,
 )
 from fastnn.kernels.numba_kernels.window_rows import larger, wins
+
+# After loads under a mask processors don't fetch what follows by themselves: it is asked for, so many bytes before.
+_ASK_TO_READ, _ASK_TO_WRITE = 8192, 1024
 
 
 class _Pairs:
@@ -37,6 +42,7 @@ class _Pairs:
 
     def load(self, row: ir.Value, otherwise: ir.Value) -> tuple[ir.Value, ir.Value]:
         """The windows' first and second columns of a row."""
+        prefetch(self.builder, row, _ASK_TO_READ // size_of(self.real))
         halves = zip(self._halves(row), self.columns, strict=True)
         low, high = (load(self.builder, at, self.vector, mask, otherwise) for at, mask in halves)
         first, second = (list(range(start, 2 * self.lanes, 2)) for start in (0, 1))
@@ -44,6 +50,7 @@ class _Pairs:
 
     def store(self, first: ir.Value, second: ir.Value, row: ir.Value) -> None:
         """Store what `load` loads."""
+        prefetch(self.builder, row, _ASK_TO_WRITE // size_of(self.real), to_write=True)
         lanes = [lane // 2 + lane % 2 * self.lanes for lane in range(2 * self.lanes)]
         halves = lanes[: self.lanes], lanes[self.lanes :]
         for at, mask, half in zip(self._halves(row), self.columns, halves, strict=True):
