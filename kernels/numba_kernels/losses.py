@@ -98,6 +98,12 @@ def log_loss_binary_backward(t, n, s, thread, threads):
         dp[i] = like(p[i], s[0]) * _binary_term_backward(p[i], y[i])
 
 
+@inlined
+def _logit_term(z, y, e):
+    """max(z, 0) − z y + log(1 + e), e being e^−|z|."""
+    return ((like(z, 0) if z < like(z, 0) else z) - z * y) + vector_math.log1p_unit(e)
+
+
 @kernel
 def log_loss_binary_with_logits(t, n, s, thread, threads):
     """a = sigmoid(z); loss[i] = weight[i] · mean over j of max(z, 0) − z y + log(1 + e^−|z|);
@@ -120,17 +126,25 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
             z, y = offset(t[0], first), offset(t[1], first)
             if not is_null(weight):
                 _spread_weights(offset(weight, i), scale, factor, count, width)
-            for k in range(count * width):
-                v = z[k]
-                e = vector_math.exp(-abs(v))
-                p[k] = (e if v < zero else one) / (one + e)
-                gradient[k] = factor[k] * (p[k] - y[k])
-                terms[k] = ((zero if v < zero else v) - v * y[k]) + vector_math.log1p_unit(e)
+            if is_null(loss):
+                for k in range(count * width):
+                    p[k] = vector_math.sigmoid(z[k])
+                    gradient[k] = factor[k] * (p[k] - y[k])
+            elif is_null(a) and is_null(dz):
+                for k in range(count * width):
+                    terms[k] = _logit_term(z[k], y[k], vector_math.exp(-abs(z[k])))
+            else:
+                for k in range(count * width):
+                    e = vector_math.exp(-abs(z[k]))
+                    terms[k] = _logit_term(z[k], y[k], e)
+                    p[k] = (e if z[k] < zero else one) / (one + e)
+                    gradient[k] = factor[k] * (p[k] - y[k])
             _copy_if_wanted(p, a, first, count * width)
             _copy_if_wanted(gradient, dz, first, count * width)
-            add_row_sums(terms, total, count, width)
+            if columns > 1:
+                add_row_sums(terms, total, count, width)
         if not is_null(loss):
-            _weighted_means(total, weight, loss, i, count, columns)
+            _weighted_means(terms if columns == 1 else total, weight, loss, i, count, columns)
 
 
 # --- classes: p, z, a, dp, dz (rows, columns); classes (rows,) in 0 … columns − 1
