@@ -23,7 +23,8 @@ from fastnn.kernels.numba_kernels.vector_ir import (
 )
 from fastnn.kernels.numba_kernels.window_rows import larger, wins
 
-# After loads under a mask processors don't fetch what follows by themselves: it is asked for, so many bytes before.
+# After loads under a mask processors don't fetch what follows by themselves: it is asked for, so many bytes
+# before.
 _ASK_TO_READ, _ASK_TO_WRITE = 8192, 1024
 
 
