@@ -47,6 +47,7 @@ cdef struct Epoch:
     int64_t next
     int64_t look_up_every
     bint stop
+    bint in_place  # a batch's rows lie one after the other in x, in the buffer's dtype
     Source x
     const char* y
     const char* weight
@@ -73,11 +74,17 @@ cdef inline void gather_cells(
 
 
 cdef void load_batch(Epoch* epoch, Plan* plan, int64_t first, int64_t thread, int64_t threads) noexcept nogil:
-    """Fill the batch's buffers with rows order[first …]: inputs by every thread, targets by the first."""
+    """Fill the batch's buffers with rows order[first …]: inputs by every thread, targets by the first.
+
+    Inputs that can be read in place are: the ops are pointed at them.
+    """
     cdef int64_t begin, end, cell_bytes = 4 if plan.single else 8
     cdef const int64_t* order = epoch.order + first
     share(plan.rows, 1, thread, threads, &begin, &end)
-    if plan.single:
+    if epoch.in_place:
+        if thread == 0:
+            bind_input(plan, <void*> (epoch.x.data + first * epoch.x.row_stride))
+    elif plan.single:
         gather[float](&epoch.x, order, begin, end, <float*> plan.x)
     else:
         gather[double](&epoch.x, order, begin, end, <double*> plan.x)

@@ -31,10 +31,9 @@ cdef class Executor:
     cdef int64_t cost
     cdef readonly object ops
     cdef cnp.ndarray x, y, weight, loss, step, output
-    # The operands that stand for the input and the output, which predict() points at the caller's arrays.
-    cdef void*** x_slots
+    # The operands that stand for the output, which predict() points at the caller's array.
     cdef void*** output_slots
-    cdef int64_t n_x_slots, n_output_slots
+    cdef int64_t n_output_slots
     cdef bint rebound
 
     def __cinit__(
@@ -49,9 +48,9 @@ cdef class Executor:
         self.plan.n_ops = n_ops
         self.plan.rows = rows
         self.plan.ops = <Op*> PyMem_Calloc(max(n_ops, 1), sizeof(Op))
-        self.x_slots = <void***> PyMem_Calloc(max(n_ops, 1) * MAX_OPERANDS, sizeof(void**))
+        self.plan.x_slots = <void***> PyMem_Calloc(max(n_ops, 1) * MAX_OPERANDS, sizeof(void**))
         self.output_slots = <void***> PyMem_Calloc(max(n_ops, 1) * MAX_OPERANDS, sizeof(void**))
-        if not self.plan.ops or not self.x_slots or not self.output_slots or not self.lock:
+        if not self.plan.ops or not self.plan.x_slots or not self.output_slots or not self.lock:
             raise MemoryError("no memory for the executor")
         for i, (address, operands, sizes, scalars, barrier) in enumerate(self.ops):
             fill_op(self.plan.ops + i, address, operands, sizes, scalars, barrier)
@@ -71,15 +70,15 @@ cdef class Executor:
         for i in range(n_ops):
             for j in range(MAX_OPERANDS):
                 if x is not None and self.plan.ops[i].t[j] == self.plan.x:
-                    self.x_slots[self.n_x_slots] = &self.plan.ops[i].t[j]
-                    self.n_x_slots += 1
+                    self.plan.x_slots[self.plan.n_x_slots] = &self.plan.ops[i].t[j]
+                    self.plan.n_x_slots += 1
                 if output is not None and self.plan.ops[i].t[j] == cnp.PyArray_DATA(self.output):
                     self.output_slots[self.n_output_slots] = &self.plan.ops[i].t[j]
                     self.n_output_slots += 1
 
     def __dealloc__(self):
         PyMem_Free(self.plan.ops)
-        PyMem_Free(self.x_slots)
+        PyMem_Free(self.plan.x_slots)
         PyMem_Free(self.output_slots)
         if self.lock:
             PyThread_free_lock(self.lock)
@@ -98,8 +97,7 @@ cdef class Executor:
     cdef inline void bind(self, void* x, void* output) noexcept:
         """Point the input's and the output's operands at these arrays."""
         cdef int64_t i
-        for i in range(self.n_x_slots):
-            self.x_slots[i][0] = x
+        bind_input(&self.plan, x)
         for i in range(self.n_output_slots):
             self.output_slots[i][0] = output
 
@@ -182,7 +180,7 @@ cdef class Executor:
         tail : Executor or None
             The program of the rows that remain after whole batches.
         x : (n, …) array of float32, float64 or uint8, at most 4 axes, any strides
-            The inputs; a batch sees scale · x[row].
+            The inputs; a batch sees scale · x[row]. Read where they lie, if a batch is a part of x as it is.
         y, weight : (n, …) C-contiguous arrays of the buffers' dtypes; weight may be None
         order : (n,) int64
             Filled with the order of the rows.
@@ -217,6 +215,10 @@ cdef class Executor:
         epoch.order = <const int64_t*> cnp.PyArray_DATA(order)
         epoch.rates = <const double*> cnp.PyArray_DATA(rates)
         draw_order(<int64_t*> epoch.order, n, shuffle_seed)
+        epoch.in_place = (
+            shuffle_seed is None and scale == 1 and cnp.PyArray_ISCARRAY_RO(x)
+            and cnp.PyArray_TYPE(x) == (cnp.NPY_FLOAT if self.plan.single else cnp.NPY_DOUBLE)
+        )
         self.acquire()
         if tail is not None:
             tail.acquire()
@@ -228,6 +230,8 @@ cdef class Executor:
                     team_run(epoch_body, &epoch, threads)
                 PyErr_CheckSignals()
         finally:
+            bind_input(epoch.main, epoch.main.x)
+            bind_input(epoch.tail, epoch.tail.x)
             if tail is not None:
                 tail.release()
             self.release()

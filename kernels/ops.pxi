@@ -83,12 +83,21 @@ cdef struct Plan:
     int64_t rows
     bint single  # float32, not float64
     void* x
+    void*** x_slots  # the operands that stand for the input, which may point at the caller's array
+    int64_t n_x_slots
     void* y
     bint classes  # y is int64
     int64_t y_columns
     void* weight
     void* loss
     double* step
+
+
+cdef inline void bind_input(Plan* plan, void* x) noexcept nogil:
+    """Point the operands that stand for the input at x."""
+    cdef int64_t i
+    for i in range(plan.n_x_slots):
+        plan.x_slots[i][0] = x
 
 
 cdef void run_ops(const Plan* plan, int64_t thread, int64_t threads) noexcept nogil:

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 from compare import assert_close, assert_same_bits
-from networks import BINARY_MLP, CNN, ROWS, SOFTMAX_MLP, THE_THREE, prepared, rows_for_a_team, thetas
+from networks import (
+    BINARY_MLP,
+    CNN,
+    EVERY_KIND,
+    ROWS,
+    SOFTMAX_MLP,
+    THE_THREE,
+    prepared,
+    rows_for_a_team,
+    thetas,
+)
 
 import fastnn as fn
 
@@ -106,11 +116,12 @@ def test_batch_sizes(rng, batch_size):
 # --- data as it is -------------------------------------------------------------------------------------
 
 
-def test_data_in_any_form_trains_alike(rng, tmp_path):
-    """Float64, integers, any strides, memory maps: the numbers count."""
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_data_in_any_form_trains_alike(rng, tmp_path, shuffle):
+    """Float64, integers, any strides, memory maps: the numbers count. Unshuffled float32 is read in place."""
     _, x, y = prepared(CNN, rng)
     x = np.round(4 * x)
-    expected = thetas(CNN, x, y)
+    expected = thetas(CNN, x, y, shuffle=shuffle)
     mapped = np.memmap(tmp_path / "x", np.float64, "w+", shape=x.shape)
     mapped[...] = x
     forms = {
@@ -124,7 +135,7 @@ def test_data_in_any_form_trains_alike(rng, tmp_path):
         "a list": x.tolist(),
     }
     for name, form in forms.items():
-        assert_same_bits(thetas(CNN, form, y), expected, name)
+        assert_same_bits(thetas(CNN, form, y, shuffle=shuffle), expected, name)
     positive = np.abs(x)
     assert_same_bits(thetas(CNN, positive.astype(np.uint8), y), thetas(CNN, positive, y), "uint8")
 
@@ -148,15 +159,28 @@ def test_labels_in_any_form_train_alike(rng, form):
     assert_same_bits(thetas(SOFTMAX_MLP, x, given), thetas(SOFTMAX_MLP, x, classes))
 
 
-def test_inputs_stay_as_they_were(rng):
-    network, x, y = prepared(CNN, rng)
+@pytest.mark.parametrize("case", [CNN, *EVERY_KIND.values()], ids=["CNN", *EVERY_KIND])
+def test_inputs_stay_as_they_were(rng, case):
+    network, x, y = prepared(case, rng)
     weight = rng.random(ROWS)
     copies = x.copy(), y.copy(), weight.copy()
     for array in (x, y, weight):
         array.flags.writeable = False
     network.fit(x, y, sample_weight=weight, epochs=2)
+    network.fit(x, y, sample_weight=weight, epochs=2, shuffle=False)
     for array, before in zip((x, y, weight), copies, strict=True):
         assert_same_bits(array, before)
+
+
+@the_three
+def test_epochs_in_and_out_of_order_by_turns(rng, case):
+    """An epoch that read its rows in place leaves the next one its own buffers."""
+    network, x, y = prepared(case, rng)
+    other = case.network(x.dtype)
+    for shuffle in (False, True, False, True):
+        network.fit(x, y, batch_size=16, optimizer=fn.Adam(0.01), shuffle=shuffle)
+        other.fit(np.asfortranarray(x), y, batch_size=16, optimizer=fn.Adam(0.01), shuffle=shuffle)
+        assert_same_bits(network.theta, other.theta)
 
 
 @the_three
