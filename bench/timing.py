@@ -34,7 +34,7 @@ class Effort:
     budget: float
 
 
-THOROUGH = Effort(rounds=9, fewest_rounds=3, sample_seconds=0.02, budget=12)
+THOROUGH = Effort(rounds=9, fewest_rounds=3, sample_seconds=0.01, budget=10)
 QUICK = Effort(rounds=5, fewest_rounds=3, sample_seconds=0.005, budget=5)
 
 
