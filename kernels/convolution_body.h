@@ -35,6 +35,7 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
     } else if (scatter_suits(o, LANES))
         NAME(convolve_scattered_input)(o, dy, weight, mask, dx, thread, threads);
+    else if (images_suit_input(o)) NAME(convolve_images_input)(o, dy, weight, mask, dx, thread, threads);
     else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 

@@ -4,6 +4,7 @@
 #ifndef FASTNN_CONVOLUTION_FORMS_H
 #define FASTNN_CONVOLUTION_FORMS_H
 
+#include "simd.h"
 #include "winograd.h"
 
 /* Whether the window is as large as the image. */
@@ -58,6 +59,15 @@ static inline int scatter_suits(const convolution *o, int64_t lanes) {
     const int apart = o->r <= o->stride_h && o->s <= o->stride_w;
     if (o->r * o->s * o->stride_h * o->stride_w == 1) return 0; /* the product is dx itself */
     return apart ? plane <= 3 * lanes : 3 * plane <= 2 * lanes;
+}
+
+/* Whether whole blocks of images had better lie along the lanes for dx, with the bits of the direct form: of few
+   channels, but so many taps that they pay for turning dy, and of planes that stay in L2. */
+#define IMAGE_LANES_BYTES (512 * 1024)
+static inline int images_suit_input(const convolution *o) {
+    const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
+    return o->groups == 1 && o->stride_h == 1 && o->stride_w == 1 && o->c <= 8 && o->c * o->r * o->s >= 24 &&
+           o->filters > 1 && vectors * VECTOR_BYTES <= IMAGE_LANES_BYTES;
 }
 
 #endif

@@ -20,10 +20,17 @@ FASTNN_INLINE void NAME(finish)(const NAME(product) * p, int64_t i, int64_t j, R
     p->c[i * p->c_row + j] = y;
 }
 
-/* c for rows [first, first + rows) and `columns` columns: dot products of rows of a with columns of b, both
-   contiguous along k. */
+/* The most sums of a tile: a vector's lanes, or one row of all columns. */
+#define DOT_SUMS (LANES > DOT_MAX_COLUMNS ? LANES : DOT_MAX_COLUMNS)
+
+/* c for rows [first, first + rows), as far as there are, and `columns` columns: dot products of rows of a with columns
+   of b, both contiguous along k. The vectors of sums of several rows are turned, and so added up over their lanes all
+   at once, in the order of lane_sum. */
 FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t first, const NAME(product) * p) {
-    VECTOR sum[4][4] = {{{0}}};
+    VECTOR sum[DOT_SUMS] = {{0}};
+    const REAL *a[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) a[i] = p->a + NAME(smaller)(first + i, p->m - 1) * p->a_row;
     for (int64_t k = 0; k < p->k; k += LANES) {
         const int64_t left = p->k - k;
         VECTOR b[4];
@@ -32,32 +39,48 @@ FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t fir
             const REAL *at = p->b + j * p->b_column + k;
             b[j] = left >= LANES ? NAME(load)(at) : NAME(load_partial)(at, (int)left);
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
-            const REAL *at = p->a + (first + i) * p->a_row + k;
-            const VECTOR a = left >= LANES ? NAME(load)(at) : NAME(load_partial)(at, (int)left);
+            const VECTOR a_i = left >= LANES ? NAME(load)(a[i] + k) : NAME(load_partial)(a[i] + k, (int)left);
 #pragma GCC unroll 4
-            for (int j = 0; j < columns; j++) sum[i][j] += a * b[j];
+            for (int j = 0; j < columns; j++) sum[i * columns + j] += a_i * b[j];
         }
     }
+    REAL y[DOT_SUMS];
+    if (rows == 1)
 #pragma GCC unroll 4
-    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) y[j] = NAME(lane_sum)(sum[j]);
+    else {
+        NAME(turn)(sum);
 #pragma GCC unroll 4
-        for (int j = 0; j < columns; j++) NAME(finish)(p, first + i, j, NAME(lane_sum)(sum[i][j]));
+        for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+            for (int l = 0; l < half; l++) sum[l] += sum[l + half];
+        NAME(store)(y, sum[0]);
+    }
+    for (int i = 0; i < rows && first + i < p->m; i++)
+        for (int j = 0; j < columns; j++) NAME(finish)(p, first + i, j, y[i * columns + j]);
 }
 
-static void NAME(dot_rows)(int64_t rows, int64_t first, const NAME(product) * p) {
-    switch (p->n * 10 + rows) {
-        case 14: NAME(dot_tile)(4, 1, first, p); break;
-        case 24: NAME(dot_tile)(4, 2, first, p); break;
-        case 34: NAME(dot_tile)(4, 3, first, p); break;
-        case 44: NAME(dot_tile)(4, 4, first, p); break;
-        case 11: NAME(dot_tile)(1, 1, first, p); break;
-        case 21: NAME(dot_tile)(1, 2, first, p); break;
-        case 31: NAME(dot_tile)(1, 3, first, p); break;
-        case 41: NAME(dot_tile)(1, 4, first, p); break;
+/* Rows of a tile: as many as make LANES sums, at most 8. */
+#define FASTNN_DOT_ROWS(columns) (LANES / (columns) > 8 ? 8 : LANES / (columns) < 1 ? 1 : LANES / (columns))
+#define FASTNN_DOTS_CASE(columns)                                                                            \
+    case columns:                                                                                            \
+        if (p->m == 1) NAME(dot_tile)(1, columns, 0, p);                                                     \
+        else                                                                                                 \
+            for (int64_t i = 0; i < p->m; i += FASTNN_DOT_ROWS(columns))                                     \
+                NAME(dot_tile)(FASTNN_DOT_ROWS(columns), columns, i, p);                                     \
+        break;
+static void NAME(dot_rows)(const NAME(product) * p) {
+    switch (p->n) {
+        FASTNN_DOTS_CASE(1)
+        FASTNN_DOTS_CASE(2)
+        FASTNN_DOTS_CASE(3)
+        FASTNN_DOTS_CASE(4)
     }
 }
+#undef FASTNN_DOTS_CASE
+#undef FASTNN_DOT_ROWS
 
 /* The dot products of an a whose rows are adjacent (a_row == 1): lanes along the rows, with the sums that
    dot_tile keeps in its lanes in LANES vectors, so that an element has the same bits in either layout. */
@@ -66,21 +89,22 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
         for (int64_t j = 0; j < p->n; j++) {
             const int rows = (int)NAME(smaller)(LANES, p->m - i);
             const REAL *a = p->a + i, *b = p->b + j * p->b_column;
+            const int64_t b_row = p->b_row;
             VECTOR sum[LANES] = {{0}};
             int64_t k = 0;
             if (rows == LANES)
                 for (; k + LANES <= p->k; k += LANES)
 #pragma GCC unroll 16
-                    for (int l = 0; l < LANES; l++) sum[l] += NAME(load)(a + (k + l) * p->a_column) * b[k + l];
+                    for (int l = 0; l < LANES; l++) sum[l] += NAME(load)(a + (k + l) * p->a_column) * b[(k + l) * b_row];
             else
                 for (; k + LANES <= p->k; k += LANES)
 #pragma GCC unroll 16
                     for (int l = 0; l < LANES; l++)
-                        sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[k + l];
+                        sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[(k + l) * b_row];
             for (; k < p->k; k += LANES)
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)
-                    if (k + l < p->k) sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[k + l];
+                    if (k + l < p->k) sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[(k + l) * b_row];
 #pragma GCC unroll 4
             for (int half = LANES / 2; half > 0; half /= 2)
 #pragma GCC unroll 8
@@ -92,6 +116,10 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
 }
 
 static void NAME(multiply_dots)(const NAME(product) * p) {
+    if (p->a_column != 1) {
+        NAME(dots_transposed)(p);
+        return;
+    }
     NAME(product) part = *p;
     if (p->b_row != 1) { /* make b's columns contiguous */
         REAL *b = arena((size_t)(p->n * p->k) * sizeof(REAL));
@@ -100,12 +128,7 @@ static void NAME(multiply_dots)(const NAME(product) * p) {
         part.b = b;
         part.b_column = p->k;
     }
-    if (p->a_column != 1) {
-        NAME(dots_transposed)(&part);
-        return;
-    }
-    for (int64_t i = 0, rows; i < p->m; i += rows) {
-        rows = p->m - i >= 4 ? 4 : 1;
-        NAME(dot_rows)(rows, i, &part);
-    }
+    NAME(dot_rows)(&part);
 }
+
+#undef DOT_SUMS

@@ -118,6 +118,21 @@ static void NAME(tile_any)(int rows, int columns, const NAME(product) * p, int64
     else NAME(tile_rows)(rows, 1, 1, columns, p, i, j, a, b);
 }
 
+/* All rows of c at a panel of b. */
+FASTNN_INLINE void NAME(panel_rows)(const int vectors, const int partial, int tail, const NAME(product) * p, int64_t j,
+                                    const REAL *b) {
+    int64_t i = 0;
+    for (; i + TILE_ROWS <= p->m; i += TILE_ROWS)
+        NAME(tile)(TILE_ROWS, vectors, partial, tail, p, i, j, p->a + i * p->a_row, b);
+    if (i < p->m) NAME(tile_rows)((int)(p->m - i), vectors, partial, tail, p, i, j, p->a + i * p->a_row, b);
+}
+static void NAME(panel)(int columns, const NAME(product) * p, int64_t j, const REAL *b) {
+    if (columns == TILE_COLUMNS) NAME(panel_rows)(2, 0, 0, p, j, b);
+    else if (columns > LANES) NAME(panel_rows)(2, 1, columns - LANES, p, j, b);
+    else if (columns == LANES) NAME(panel_rows)(1, 0, 0, p, j, b);
+    else NAME(panel_rows)(1, 1, columns, p, j, b);
+}
+
 static inline int64_t NAME(smaller)(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* One or two rows of c at a panel of 3 to 8 vectors, of which the last has `tail` columns with `partial`. */
@@ -138,11 +153,7 @@ static void NAME(multiply_in_place)(const NAME(product) * p) {
             else if (width > 3 * LANES) FASTNN_WIDE_TILE(4, 1, (int)width - 3 * LANES);
             else FASTNN_WIDE_TILE(3, 1, (int)width - 2 * LANES);
         }
-    for (; j < p->n; j += TILE_COLUMNS) {
-        const int columns = (int)NAME(smaller)(TILE_COLUMNS, p->n - j);
-        for (int64_t i = 0; i < p->m; i += TILE_ROWS)
-            NAME(tile_any)((int)NAME(smaller)(TILE_ROWS, p->m - i), columns, p, i, j, p->a + i * p->a_row, p->b + j);
-    }
+    for (; j < p->n; j += TILE_COLUMNS) NAME(panel)((int)NAME(smaller)(TILE_COLUMNS, p->n - j), p, j, p->b + j);
 }
 
 #undef FASTNN_WIDE_TILE

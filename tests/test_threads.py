@@ -128,8 +128,9 @@ def test_every_function_is_here():
 
 @pytest.fixture
 def _every_work_is_large(monkeypatch):
-    """A single call runs on as many threads as are asked for, whatever its cost."""
+    """A single call runs on as many threads as are asked for, whatever its cost, on the checked path."""
     monkeypatch.setattr(fastnn_backend, "threads_for", lambda cost: fn.get_num_threads())
+    monkeypatch.setattr(fastnn_backend, "direct", fastnn_backend._Checked())
 
 
 @pytest.mark.usefixtures("_every_work_is_large")
@@ -164,6 +165,8 @@ def of_rows(dtype):
         transposed[:3, : 3 * 5 * 6].reshape(3, 3, 5, 6),
     )
 
+    few_channels = transposed[:3, : 2 * 4 * 3].reshape(3, 2, 4, 3)
+
     def flat(x):
         return x.reshape(len(x), -1)
 
@@ -184,6 +187,9 @@ def of_rows(dtype):
         "conv2d": lambda x: F.conv2d(x, filters, bias[:7], padding=1),
         "conv2d, depthwise": lambda x: F.conv2d(x, filters[:3, :1], bias[:3], padding=1, groups=3),
         "conv2d of small planes": lambda x: F.conv2d(x, many, bias, stride=2),
+        "conv2d_backward of few channels": lambda x: F.conv2d_backward(
+            x, np.zeros((len(x), 2, 10, 10), dtype), few_channels
+        )[0],
         "conv2d_backward of planes made small": lambda x: F.conv2d_backward(x[:, :, :3, :3], x, large)[0],
         "conv2d_naive": lambda x: F.conv2d_naive(x, filters, bias[:7], padding=1),
         "conv2d_backward": lambda x: F.conv2d_backward(x, x, filters[:3], padding=1)[0],
