@@ -12,6 +12,16 @@ FASTNN_INLINE REAL NAME(lane_sum)(VECTOR v) {
     return lane[0];
 }
 
+/* The same of what are the lanes of some vectors. (The vectors that a loop adds to aren't passed themselves: they would
+   lie in memory.) */
+FASTNN_INLINE VECTOR NAME(sum_of_lanes)(VECTOR *lane) {
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
+}
+
 /* Write one element of c, whose sum over k is y. */
 FASTNN_INLINE void NAME(finish)(const NAME(product) * p, int64_t i, int64_t j, REAL y) {
     if (p->start) y += p->start[i * p->start_row + j];
@@ -27,10 +37,14 @@ FASTNN_INLINE void NAME(finish)(const NAME(product) * p, int64_t i, int64_t j, R
    of b, both contiguous along k. The vectors of sums of several rows are turned, and so added up over their lanes all
    at once, in the order of lane_sum. */
 FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t first, const NAME(product) * p) {
-    VECTOR sum[DOT_SUMS] = {{0}};
+    VECTOR sum[8][4];
     const REAL *a[8];
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) a[i] = p->a + NAME(smaller)(first + i, p->m - 1) * p->a_row;
+    for (int i = 0; i < rows; i++) {
+        a[i] = p->a + NAME(smaller)(first + i, p->m - 1) * p->a_row;
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) sum[i][j] = (VECTOR){0};
+    }
     for (int64_t k = 0; k < p->k; k += LANES) {
         const int64_t left = p->k - k;
         VECTOR b[4];
@@ -43,20 +57,21 @@ FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t fir
         for (int i = 0; i < rows; i++) {
             const VECTOR a_i = left >= LANES ? NAME(load)(a[i] + k) : NAME(load_partial)(a[i] + k, (int)left);
 #pragma GCC unroll 4
-            for (int j = 0; j < columns; j++) sum[i * columns + j] += a_i * b[j];
+            for (int j = 0; j < columns; j++) sum[i][j] += a_i * b[j];
         }
     }
     REAL y[DOT_SUMS];
     if (rows == 1)
 #pragma GCC unroll 4
-        for (int j = 0; j < columns; j++) y[j] = NAME(lane_sum)(sum[j]);
+        for (int j = 0; j < columns; j++) y[j] = NAME(lane_sum)(sum[0][j]);
     else {
-        NAME(turn)(sum);
-#pragma GCC unroll 4
-        for (int half = LANES / 2; half > 0; half /= 2)
+        VECTOR lane[DOT_SUMS] = {{0}};
 #pragma GCC unroll 8
-            for (int l = 0; l < half; l++) sum[l] += sum[l + half];
-        NAME(store)(y, sum[0]);
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < columns; j++) lane[i * columns + j] = sum[i][j];
+        NAME(turn)(lane);
+        NAME(store)(y, NAME(sum_of_lanes)(lane));
     }
     for (int i = 0; i < rows && first + i < p->m; i++)
         for (int j = 0; j < columns; j++) NAME(finish)(p, first + i, j, y[i * columns + j]);
@@ -89,28 +104,27 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
         for (int64_t j = 0; j < p->n; j++) {
             const int rows = (int)NAME(smaller)(LANES, p->m - i);
             const REAL *a = p->a + i, *b = p->b + j * p->b_column;
-            const int64_t b_row = p->b_row;
+            const int64_t a_column = p->a_column, b_row = p->b_row;
             VECTOR sum[LANES] = {{0}};
             int64_t k = 0;
             if (rows == LANES)
                 for (; k + LANES <= p->k; k += LANES)
 #pragma GCC unroll 16
-                    for (int l = 0; l < LANES; l++) sum[l] += NAME(load)(a + (k + l) * p->a_column) * b[(k + l) * b_row];
+                    for (int l = 0; l < LANES; l++) sum[l] += NAME(load)(a + (k + l) * a_column) * b[(k + l) * b_row];
             else
                 for (; k + LANES <= p->k; k += LANES)
 #pragma GCC unroll 16
                     for (int l = 0; l < LANES; l++)
-                        sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[(k + l) * b_row];
+                        sum[l] += NAME(load_partial)(a + (k + l) * a_column, rows) * b[(k + l) * b_row];
             for (; k < p->k; k += LANES)
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)
-                    if (k + l < p->k) sum[l] += NAME(load_partial)(a + (k + l) * p->a_column, rows) * b[(k + l) * b_row];
-#pragma GCC unroll 4
-            for (int half = LANES / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-                for (int l = 0; l < half; l++) sum[l] += sum[l + half];
+                    if (k + l < p->k) sum[l] += NAME(load_partial)(a + (k + l) * a_column, rows) * b[(k + l) * b_row];
+            VECTOR lane[LANES];
+#pragma GCC unroll 16
+            for (int l = 0; l < LANES; l++) lane[l] = sum[l];
             REAL y[LANES];
-            NAME(store)(y, sum[0]);
+            NAME(store)(y, NAME(sum_of_lanes)(lane));
             for (int l = 0; l < rows; l++) NAME(finish)(p, i + l, j, y[l]);
         }
 }
