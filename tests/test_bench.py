@@ -34,6 +34,7 @@ class TestSpread:
         assert not Ratio(1.5, 1.4, 1.6).is_noise
         assert str(Ratio(1.5, 1.4, 1.6)) == "1.50x"
         assert str(Ratio(110.4, 100, 120)) == "110x"
+        assert Ratio(242, 6.4, 245).is_noise
 
     def test_ratio_and_its_inverse_agree_on_noise(self):
         for value, low, high in ((2, 1.5, 2.9), (2, 1.5, 3.1), (1.1, 1.05, 1.2)):
