@@ -16,8 +16,8 @@ Every case's results are compared with a float64 reference before any clock star
 wrong is not timed. The peers then take turns in one process, held to as many cores as there are threads;
 a time is the median over all turns, and a ratio the median over the rounds of the peer's time divided by
 {BASELINE}'s in the same round: above 1x, fastnn is faster. Where the ratio's quartiles lie farther apart
-than the ratio from 1, or than a factor of 2, it says *noise*. A dash: the peer can't do it; the reasons are at
-the end."""
+than the ratio from 1, or than a factor of 2, it says *noise*. A dash: the peer can't do it; the reasons are
+at the end."""
 
 
 def record_text(record: Record) -> str:
