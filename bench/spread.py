@@ -32,8 +32,8 @@ class Ratio:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the spread is no smaller than the difference from 1, or than a factor of 2: what is so uneven
-        has been disturbed. All as logarithms, so that 2 and 1/2 differ from 1 by as much."""
+        """Whether the spread is no smaller than the difference from 1, or than a factor of 2: what is so
+        uneven has been disturbed. All as logarithms, so that 2 and 1/2 differ from 1 by as much."""
         return bool(np.log(self.high / self.low) >= min(abs(np.log(self.value)), np.log(2)))
 
     def __str__(self) -> str:
