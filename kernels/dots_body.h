@@ -71,7 +71,12 @@ FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t fir
 #pragma GCC unroll 4
             for (int j = 0; j < columns; j++) lane[i * columns + j] = sum[i][j];
         NAME(turn)(lane);
-        NAME(store)(y, NAME(sum_of_lanes)(lane));
+        const VECTOR total = NAME(sum_of_lanes)(lane);
+        if (!p->start && !p->relu && !p->mask && p->c_row == columns && first + rows <= p->m) {
+            NAME(store_partial)(p->c + first * columns, total, rows * columns);
+            return;
+        }
+        NAME(store)(y, total);
     }
     for (int i = 0; i < rows && first + i < p->m; i++)
         for (int j = 0; j < columns; j++) NAME(finish)(p, first + i, j, y[i * columns + j]);

@@ -15,6 +15,8 @@
    L1, the whole block in half of a 1 MiB L2: 256 · 512 · 4 bytes = 512 KiB. */
 #define BLOCK_K 256
 #define BLOCK_N_BYTES 2048
+/* An a of so few bytes meets the panels of b one after the other. */
+#define PANELS_MAX_A_BYTES (128 * 1024)
 /* Of a large b that is packed, rows of a panel lie far apart; the ones so far on are asked for, or, transposed, the
    columns that come next. */
 #define PACK_AHEAD 16

@@ -229,6 +229,18 @@ static void NAME(pack_tiles)(int64_t m, int64_t k, const REAL *a, int64_t a_colu
         }
 }
 
+/* b packed panel by panel, each for all rows of an a that stays near by: then no block of b is written and read. */
+static void NAME(multiply_panels)(const NAME(product) * p) {
+    NAME(product) packed = *p;
+    REAL *panel = arena((size_t)(p->k * TILE_COLUMNS) * sizeof(REAL));
+    packed.b_row = TILE_COLUMNS;
+    for (int64_t j = 0; j < p->n; j += TILE_COLUMNS) {
+        const int columns = (int)NAME(smaller)(TILE_COLUMNS, p->n - j);
+        NAME(pack_panel)(p->k, columns, p->b + j * p->b_column, p->b_row, p->b_column, panel);
+        NAME(panel)(columns, &packed, j, panel);
+    }
+}
+
 /* b packed block by block, so that the tile reads it in one run however far apart its rows lie. */
 static void NAME(multiply_packed)(const NAME(product) * p) {
     const int64_t block_n = BLOCK_N_BYTES / (int64_t)sizeof(REAL);
@@ -358,6 +370,7 @@ static void NAME(multiply)(NAME(product) * p, int64_t thread, int64_t threads) {
     const int in_place = p->m < PACK_MIN_ROWS || b_bytes <= PACK_MIN_BYTES ||
                          (a_bytes <= PACK_MIN_A_BYTES && p->k <= PACK_MIN_K && !NAME(scattered)(p));
     if ((in_place && p->b_column == 1) || p->k == 0) NAME(multiply_in_place)(p);
+    else if (p->k <= BLOCK_K && a_bytes <= PANELS_MAX_A_BYTES && !NAME(scattered)(p)) NAME(multiply_panels)(p);
     else NAME(multiply_packed)(p);
 }
 
