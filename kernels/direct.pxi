@@ -15,10 +15,35 @@ cdef inline bint is_matrix(object array, int dtype):
     )
 
 
+cdef inline int float_type(object array):
+    """NPY_FLOAT or NPY_DOUBLE, if `array` is an ndarray of it, else -1."""
+    cdef int dtype
+    if not cnp.PyArray_CheckExact(array):
+        return -1
+    dtype = cnp.PyArray_TYPE(<cnp.ndarray> array)
+    return dtype if dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE else -1
+
+
 cdef inline bint overlap(cnp.ndarray x, cnp.ndarray y):
     cdef char* x_data = <char*> cnp.PyArray_DATA(x)
     cdef char* y_data = <char*> cnp.PyArray_DATA(y)
     return x_data < y_data + cnp.PyArray_NBYTES(y) and y_data < x_data + cnp.PyArray_NBYTES(x)
+
+
+cdef inline object matrix_result(object out, int dtype, int64_t m, int64_t n):
+    """`out` if it is a writable C-contiguous matrix (m, n) of this dtype, a new one if it is None, else None."""
+    cdef cnp.npy_intp shape[2]
+    if out is None:
+        shape[0], shape[1] = m, n
+        return cnp.PyArray_EMPTY(2, shape, dtype, 0)
+    if not (
+        is_matrix(out, dtype)
+        and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
+        and cnp.PyArray_DIMS(<cnp.ndarray> out)[0] == m
+        and cnp.PyArray_DIMS(<cnp.ndarray> out)[1] == n
+    ):
+        return None
+    return out
 
 
 cdef inline void run_once(Op* op, int64_t cost):
@@ -36,17 +61,11 @@ def matmul_direct(a, b, bint transpose_a, bint transpose_b, out):
     Returns None, and does nothing, unless a, b and out are contiguous matrices of one dtype whose shapes
     agree and out overlaps neither: then the checked path says what is wrong, or makes copies.
     """
-    cdef int dtype
+    cdef int dtype = float_type(a)
     cdef cnp.ndarray left, right, result
     cdef int64_t m, n, k, k_b, a_row, a_column, b_row, b_column
-    cdef cnp.npy_intp shape[2]
     cdef Op op
-    if not cnp.PyArray_CheckExact(a):
-        return None
-    dtype = cnp.PyArray_TYPE(<cnp.ndarray> a)
-    if not (dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE):
-        return None
-    if not (is_matrix(a, dtype) and is_matrix(b, dtype)):
+    if dtype == -1 or not (is_matrix(a, dtype) and is_matrix(b, dtype)):
         return None
     left, right = <cnp.ndarray> a, <cnp.ndarray> b
     m, k = cnp.PyArray_DIMS(left)[0], cnp.PyArray_DIMS(left)[1]
@@ -63,21 +82,9 @@ def matmul_direct(a, b, bint transpose_a, bint transpose_b, out):
         k_b, n, b_row, b_column = n, k_b, b_column, b_row
     if k != k_b:
         return None
-    if out is None:
-        shape[0], shape[1] = m, n
-        result = cnp.PyArray_EMPTY(2, shape, dtype, 0)
-    else:
-        if not is_matrix(out, dtype):
-            return None
-        result = <cnp.ndarray> out
-        if not (
-            cnp.PyArray_ISCARRAY(result)
-            and cnp.PyArray_DIMS(result)[0] == m
-            and cnp.PyArray_DIMS(result)[1] == n
-            and not overlap(result, left)
-            and not overlap(result, right)
-        ):
-            return None
+    result = matrix_result(out, dtype, m, n)
+    if result is None or overlap(result, left) or overlap(result, right):
+        return None
     op.kernel = <kernel_function> (
         <void*> matmul[float] if dtype == cnp.NPY_FLOAT else <void*> matmul[double]
     )

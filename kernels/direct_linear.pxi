@@ -11,30 +11,20 @@ cdef inline bint is_c_array(object array, int dtype, int axes):
     )
 
 
-cdef inline int common_float(object x, object weight):
-    """The one float dtype of two C-contiguous matrices, or -1."""
-    cdef int dtype
-    if not cnp.PyArray_CheckExact(x):
-        return -1
-    dtype = cnp.PyArray_TYPE(<cnp.ndarray> x)
-    if not (dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE):
-        return -1
-    return dtype if is_c_array(x, dtype, 2) and is_c_array(weight, dtype, 2) else -1
-
-
 def linear_direct(x, weight, bias, activation, out):
     """Return x weight + bias (bias may be None), and its ReLU with activation "relu", in `out` where given.
 
     Returns None, and does nothing, unless all are C-contiguous arrays of one float dtype whose shapes agree and
     out overlaps none of the others: then the checked path says what is wrong, or makes copies.
     """
-    cdef int dtype = common_float(x, weight)
+    cdef int dtype = float_type(x)
     cdef int64_t m, n, k
     cdef cnp.ndarray result
-    cdef cnp.npy_intp shape[2]
     cdef Op op
     cdef bint relu = activation is not None
     if dtype == -1 or (relu and activation != "relu"):
+        return None
+    if not (is_c_array(x, dtype, 2) and is_c_array(weight, dtype, 2)):
         return None
     m, k = cnp.PyArray_DIMS(<cnp.ndarray> x)[0], cnp.PyArray_DIMS(<cnp.ndarray> x)[1]
     n = cnp.PyArray_DIMS(<cnp.ndarray> weight)[1]
@@ -44,22 +34,11 @@ def linear_direct(x, weight, bias, activation, out):
         is_c_array(bias, dtype, 1) and cnp.PyArray_DIMS(<cnp.ndarray> bias)[0] == n
     ):
         return None
-    if out is None:
-        shape[0], shape[1] = m, n
-        result = cnp.PyArray_EMPTY(2, shape, dtype, 0)
-    else:
-        if not is_c_array(out, dtype, 2):
-            return None
-        result = <cnp.ndarray> out
-        if not (
-            cnp.PyArray_ISWRITEABLE(result)
-            and cnp.PyArray_DIMS(result)[0] == m
-            and cnp.PyArray_DIMS(result)[1] == n
-            and not overlap(result, <cnp.ndarray> x)
-            and not overlap(result, <cnp.ndarray> weight)
-            and (bias is None or not overlap(result, <cnp.ndarray> bias))
-        ):
-            return None
+    result = matrix_result(out, dtype, m, n)
+    if result is None or overlap(result, <cnp.ndarray> x) or overlap(result, <cnp.ndarray> weight):
+        return None
+    if bias is not None and overlap(result, <cnp.ndarray> bias):
+        return None
     op.kernel = <kernel_function> (
         <void*> linear[float] if dtype == cnp.NPY_FLOAT else <void*> linear[double]
     )
@@ -76,11 +55,11 @@ def linear_backward_direct(dy, x, weight):
 
     Returns None, and does nothing, unless all are C-contiguous matrices of one float dtype whose shapes agree.
     """
-    cdef int dtype = common_float(x, weight)
+    cdef int dtype = float_type(x)
     cdef int64_t m, n, k
     cdef cnp.ndarray dx, dweight, dbias
     cdef Op op
-    if dtype == -1 or not is_c_array(dy, dtype, 2):
+    if dtype == -1 or not (is_c_array(dy, dtype, 2) and is_c_array(x, dtype, 2) and is_c_array(weight, dtype, 2)):
         return None
     m, k = cnp.PyArray_DIMS(<cnp.ndarray> x)[0], cnp.PyArray_DIMS(<cnp.ndarray> x)[1]
     n = cnp.PyArray_DIMS(<cnp.ndarray> weight)[1]

@@ -40,14 +40,7 @@ cdef inline bint fits(object array, cnp.ndarray first):
 
 cdef inline bint is_floats(object array):
     """Whether `array` is a C-contiguous ndarray of float32 or float64."""
-    return (
-        cnp.PyArray_CheckExact(array)
-        and (
-            cnp.PyArray_TYPE(<cnp.ndarray> array) == cnp.NPY_FLOAT
-            or cnp.PyArray_TYPE(<cnp.ndarray> array) == cnp.NPY_DOUBLE
-        )
-        and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> array)
-    )
+    return float_type(array) != -1 and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> array)
 
 
 cdef inline bint tangled(cnp.ndarray out, cnp.ndarray array):

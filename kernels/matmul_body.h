@@ -85,7 +85,7 @@ FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int parti
 #undef LAST
 }
 
-/* A tile of 1 to TILE_ROWS rows. */
+/* A tile of fewer than TILE_ROWS rows; of none, nothing. */
 #define FASTNN_TILE_CASE(rows)                                                                               \
     case rows:                                                                                               \
         NAME(tile)(rows, vectors, partial, tail, p, i, j, a, b);                                             \
@@ -96,41 +96,33 @@ FASTNN_INLINE void NAME(tile_rows)(int rows, const int vectors, const int partia
         FASTNN_TILE_CASE(1)
         FASTNN_TILE_CASE(2)
         FASTNN_TILE_CASE(3)
-        FASTNN_TILE_CASE(4)
 #if TILE_ROWS >= 6
+        FASTNN_TILE_CASE(4)
         FASTNN_TILE_CASE(5)
-        FASTNN_TILE_CASE(6)
 #endif
 #if TILE_ROWS >= 8
+        FASTNN_TILE_CASE(6)
         FASTNN_TILE_CASE(7)
-        FASTNN_TILE_CASE(8)
 #endif
     }
 }
 #undef FASTNN_TILE_CASE
 
-/* A tile of any width up to TILE_COLUMNS. */
-static void NAME(tile_any)(int rows, int columns, const NAME(product) * p, int64_t i, int64_t j, const REAL *a,
-                           const REAL *b) {
-    if (columns == TILE_COLUMNS) NAME(tile_rows)(rows, 2, 0, 0, p, i, j, a, b);
-    else if (columns > LANES) NAME(tile_rows)(rows, 2, 1, columns - LANES, p, i, j, a, b);
-    else if (columns == LANES) NAME(tile_rows)(rows, 1, 0, 0, p, i, j, a, b);
-    else NAME(tile_rows)(rows, 1, 1, columns, p, i, j, a, b);
+/* `rows` rows of c from (i, j) on at a panel of b: tile after tile. */
+FASTNN_INLINE void NAME(panel_rows)(const int vectors, const int partial, int tail, int64_t rows,
+                                    const NAME(product) * p, int64_t i, int64_t j, const REAL *a, const REAL *b) {
+    for (; rows >= TILE_ROWS; rows -= TILE_ROWS, i += TILE_ROWS, a += TILE_ROWS * p->a_row)
+        NAME(tile)(TILE_ROWS, vectors, partial, tail, p, i, j, a, b);
+    NAME(tile_rows)((int)rows, vectors, partial, tail, p, i, j, a, b);
 }
 
-/* All rows of c at a panel of b. */
-FASTNN_INLINE void NAME(panel_rows)(const int vectors, const int partial, int tail, const NAME(product) * p, int64_t j,
-                                    const REAL *b) {
-    int64_t i = 0;
-    for (; i + TILE_ROWS <= p->m; i += TILE_ROWS)
-        NAME(tile)(TILE_ROWS, vectors, partial, tail, p, i, j, p->a + i * p->a_row, b);
-    if (i < p->m) NAME(tile_rows)((int)(p->m - i), vectors, partial, tail, p, i, j, p->a + i * p->a_row, b);
-}
-static void NAME(panel)(int columns, const NAME(product) * p, int64_t j, const REAL *b) {
-    if (columns == TILE_COLUMNS) NAME(panel_rows)(2, 0, 0, p, j, b);
-    else if (columns > LANES) NAME(panel_rows)(2, 1, columns - LANES, p, j, b);
-    else if (columns == LANES) NAME(panel_rows)(1, 0, 0, p, j, b);
-    else NAME(panel_rows)(1, 1, columns, p, j, b);
+/* The same for a panel of any width up to TILE_COLUMNS. */
+static void NAME(panel)(int64_t rows, int columns, const NAME(product) * p, int64_t i, int64_t j, const REAL *a,
+                        const REAL *b) {
+    if (columns == TILE_COLUMNS) NAME(panel_rows)(2, 0, 0, rows, p, i, j, a, b);
+    else if (columns > LANES) NAME(panel_rows)(2, 1, columns - LANES, rows, p, i, j, a, b);
+    else if (columns == LANES) NAME(panel_rows)(1, 0, 0, rows, p, i, j, a, b);
+    else NAME(panel_rows)(1, 1, columns, rows, p, i, j, a, b);
 }
 
 static inline int64_t NAME(smaller)(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -153,7 +145,8 @@ static void NAME(multiply_in_place)(const NAME(product) * p) {
             else if (width > 3 * LANES) FASTNN_WIDE_TILE(4, 1, (int)width - 3 * LANES);
             else FASTNN_WIDE_TILE(3, 1, (int)width - 2 * LANES);
         }
-    for (; j < p->n; j += TILE_COLUMNS) NAME(panel)((int)NAME(smaller)(TILE_COLUMNS, p->n - j), p, j, p->b + j);
+    for (; j < p->n; j += TILE_COLUMNS)
+        NAME(panel)(p->m, (int)NAME(smaller)(TILE_COLUMNS, p->n - j), p, 0, j, p->a, p->b + j);
 }
 
 #undef FASTNN_WIDE_TILE
@@ -237,7 +230,7 @@ static void NAME(multiply_panels)(const NAME(product) * p) {
     for (int64_t j = 0; j < p->n; j += TILE_COLUMNS) {
         const int columns = (int)NAME(smaller)(TILE_COLUMNS, p->n - j);
         NAME(pack_panel)(p->k, columns, p->b + j * p->b_column, p->b_row, p->b_column, panel);
-        NAME(panel)(columns, &packed, j, panel);
+        NAME(panel)(p->m, columns, &packed, 0, j, p->a, panel);
     }
 }
 
@@ -278,8 +271,7 @@ static void NAME(multiply_packed)(const NAME(product) * p) {
                     NAME(pack_tiles)(NAME(smaller)(BLOCK_TILES * TILE_ROWS, p->m - i), k, a + i, p->a_column, packed_a);
                 const REAL *a_tile = pack_a ? packed_a + packed_tiles * NAME(packed_tile)(k) : a + i * p->a_row;
                 for (int64_t j = 0; j < n; j += TILE_COLUMNS)
-                    NAME(tile_any)(rows, (int)NAME(smaller)(TILE_COLUMNS, n - j), &block, i, j0 + j, a_tile,
-                                   packed + j * k);
+                    NAME(panel)(rows, (int)NAME(smaller)(TILE_COLUMNS, n - j), &block, i, j0 + j, a_tile, packed + j * k);
             }
         }
     }
@@ -367,10 +359,11 @@ static void NAME(multiply)(NAME(product) * p, int64_t thread, int64_t threads) {
         return;
     }
     const int64_t a_bytes = p->m * p->k * (int64_t)sizeof(REAL), b_bytes = p->k * p->n * (int64_t)sizeof(REAL);
+    const int scattered = NAME(scattered)(p);
     const int in_place = p->m < PACK_MIN_ROWS || b_bytes <= PACK_MIN_BYTES ||
-                         (a_bytes <= PACK_MIN_A_BYTES && p->k <= PACK_MIN_K && !NAME(scattered)(p));
+                         (a_bytes <= PACK_MIN_A_BYTES && p->k <= PACK_MIN_K && !scattered);
     if ((in_place && p->b_column == 1) || p->k == 0) NAME(multiply_in_place)(p);
-    else if (p->k <= BLOCK_K && a_bytes <= PANELS_MAX_A_BYTES && !NAME(scattered)(p)) NAME(multiply_panels)(p);
+    else if (p->k <= BLOCK_K && a_bytes <= PANELS_MAX_A_BYTES && !scattered) NAME(multiply_panels)(p);
     else NAME(multiply_packed)(p);
 }
 
