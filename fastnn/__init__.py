@@ -71,8 +71,9 @@ __all__ = [
     "use_backend",
 ]
 
-# Imported on first use: they bring matplotlib and scikit-learn.
-_LAZY = ("datasets", "plot")
+# Imported on first use: they bring matplotlib and scikit-learn. Without scikit-learn there are no estimators:
+# they aren't in __all__.
+_LAZY = ("datasets", "estimators", "plot")
 
 
 def __getattr__(name: str) -> Any:

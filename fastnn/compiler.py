@@ -43,6 +43,8 @@ def compile_program(
     compilation.forward()
     if purpose.loss:
         compilation.loss()
+    if purpose.update is not None and purpose.update.l2:
+        compilation.penalty(purpose.update.l2)
     if purpose.backward:
         compilation.backward()
     if purpose.update is not None:
@@ -53,7 +55,7 @@ def compile_program(
         batch=compilation.batch,
         output=compilation.output,
         shapes=compilation.shapes,
-        shared=shared,
+        shared={**shared, **compilation.constants},
     )
 
 
@@ -68,6 +70,7 @@ class _Compilation:
         self._dtype = loss.dtype.name
         self.ops: list[Op] = []
         self.shapes: dict[str, tuple[int, ...]] = {"step": (2,)}
+        self.constants: dict[str, np.ndarray] = {}
         self.step = Tensor("step", self.shapes["step"], "float64")
         self.output = self.tensor("X", rows, *plan.input_shape)
         self.batch = {"x": self.output}  # what the executor fills for every batch
@@ -111,6 +114,29 @@ class _Compilation:
         if weight is not None:
             self.batch["weight"] = weight
 
+    def penalty(self, l2: float) -> None:
+        """Emit J = L + ½ l2 Σ W² / n, every row's loss with its share of the penalty; J takes L's place.
+
+        S1 = Σ W1², S2 = S1 + Σ W2², …: products of a row and a column. The gradient is added by the update.
+        The backward pass comes after this: the threads meet there, so that J is whole when it is summed.
+        """
+        squares = None
+        for name, parameter in self.plan.parameters.items():
+            if not parameter.is_weight:
+                continue
+            weight = self.tensor(name, *parameter.shape)
+            row, column = weight.reshape(1, weight.size), weight.reshape(weight.size, 1)
+            total = self.tensor(f"S{name[1:]}", 1, 1)
+            self.emit("linear", [row, column, squares], [total], m=1, k=weight.size, n=1, relu=0)
+            squares = total
+        if squares is None:
+            return
+        share = self.tensor("l2/2n", 1, self.rows)
+        self.constants[share.name] = np.full(share.shape, l2 / 2 / self.rows, self._dtype)
+        objective = self.tensor("J", self.rows)
+        self.emit("linear", [squares, share, self.batch["loss"]], [objective], m=1, k=1, n=self.rows, relu=0)
+        self.batch["loss"] = objective
+
     def backward(self) -> None:
         first = self.plan.first_trained
         for scope, x, y in reversed(self._tape[first:]):
@@ -121,10 +147,18 @@ class _Compilation:
             layer.backward(scope, x, y, self.gradient(y), dx)
 
     def update(self, optimizer: Optimizer, size: int) -> None:
-        theta, gradient, *state = (
-            self.tensor(name, size) for name in ("theta", "gradient", *optimizer.vectors)
-        )
-        optimizer.emit(self.emit, gradient, self.step, theta, *state)
+        """Emit the optimizer's op over theta; or, where weights decay otherwise than biases, by parameter."""
+        if not optimizer.l2:
+            self._update(optimizer, ("theta", "gradient", *optimizer.vectors), size)
+            return
+        for name, parameter in self.plan.parameters.items():
+            names = (name, f"d{name}", *(f"{vector}_{name}" for vector in optimizer.vectors))
+            decay = optimizer.l2 / self.rows if parameter.is_weight else 0.0
+            self._update(optimizer, names, parameter.size, decay)
+
+    def _update(self, optimizer: Optimizer, names: Sequence[str], size: int, decay: float = 0.0) -> None:
+        theta, gradient, *vectors = (self.tensor(name, size) for name in names)
+        optimizer.emit(self.emit, gradient, self.step, theta, *vectors, decay=decay)
 
 
 class _LayerScope:

@@ -288,6 +288,12 @@ class Network:
         update = replace(self.state.optimizer, lr=0.0)
         return self._programs.get(rows, replace(_PASSES, weighted=weighted, update=update))
 
+    def loss_and_gradient(self, rows: Rows) -> tuple[float, np.ndarray]:
+        """`loss` of checked rows, and its gradient by theta, as one vector."""
+        with self._run(_PASSES, *rows) as program:
+            loss = float(program["L"].mean(dtype=np.float64))
+            return loss, np.concatenate([program[f"d{name}"].ravel() for name in self.parameters])
+
     def evaluate_rows(self, rows: Rows) -> dict[str, float]:
         """`evaluate` of checked rows."""
         count = len(rows.x)

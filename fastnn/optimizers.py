@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,9 +17,18 @@ Emit = Callable[..., None]
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What every optimizer has: a learning rate, and vectors that it keeps from step to step."""
+    """What every optimizer has: a learning rate, an L2 penalty, and vectors that it keeps from step to step.
+
+    The penalty ½ l2 Σ W² / n is part of the loss of a batch of n rows. It is on weights alone; `weight_decay`
+    is on biases and batch norm's parameters as well.
+    """
 
     lr: Rate
+    l2: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_rate_or_schedule("lr", self.lr)
+        real_number("l2", self.l2)
 
     @property
     def vectors(self) -> tuple[str, ...]:
@@ -32,8 +41,10 @@ class Optimizer:
             return np.full(count, self.lr)
         return np.array([real_number(f"lr({step})", self.lr(step)) for step in range(first, first + count)])
 
-    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor) -> None:
-        """Emit the update of theta, and of the optimizer's vectors, from the gradient."""
+    def emit(
+        self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor, decay: float = 0.0
+    ) -> None:
+        """Emit the update of theta, and of the optimizer's vectors, from the gradient + decay · theta."""
         raise NotImplementedError
 
     def continues(self, previous: Optimizer | None) -> bool:
@@ -61,7 +72,7 @@ class SGD(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_rate_or_schedule("lr", self.lr)
+        super().__post_init__()
         fraction("momentum", self.momentum)
         real_number("weight_decay", self.weight_decay)
         if self.nesterov and not self.momentum:
@@ -71,9 +82,11 @@ class SGD(Optimizer):
     def vectors(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor) -> None:
+    def emit(
+        self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor, decay: float = 0.0
+    ) -> None:
         (velocity,) = vectors or (None,)
-        scalars = {"momentum": self.momentum, "weight_decay": self.weight_decay}
+        scalars = {"momentum": self.momentum, "weight_decay": self.weight_decay + decay}
         emit("sgd", [gradient, step], [theta, velocity], size=theta.size, nesterov=self.nesterov, **scalars)
 
 
@@ -94,19 +107,23 @@ class Adam(Optimizer):
     decoupled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_rate_or_schedule("lr", self.lr)
+        super().__post_init__()
         fraction("beta1", self.beta1)
         fraction("beta2", self.beta2)
         real_number("eps", self.eps)
         real_number("weight_decay", self.weight_decay)
+        if self.l2 and self.decoupled:
+            raise ValueError(f"l2 must be 0 with a decoupled weight_decay, got {self.l2}: Adam takes it")
 
     @property
     def vectors(self) -> tuple[str, ...]:
         return ("m", "v")
 
-    def emit(self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor) -> None:
+    def emit(
+        self, emit: Emit, gradient: Tensor, step: Tensor, theta: Tensor, *vectors: Tensor, decay: float = 0.0
+    ) -> None:
         betas = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
-        numbers = {**betas, "weight_decay": self.weight_decay, "decoupled": self.decoupled}
+        numbers = {**betas, "weight_decay": self.weight_decay + decay, "decoupled": self.decoupled}
         emit("adam", [gradient, step], [theta, *vectors], size=theta.size, **numbers)
 
 

@@ -69,7 +69,8 @@ class Program:
 
     def _is_training_step(self) -> bool:
         """Whether it updates theta."""
-        return any(write is not None and write.name == "theta" for write in self.ops[-1].writes)
+        last = [self._array(each) for each in self.ops[-1].writes if each is not None]
+        return _overlap(last, [self["theta"]])
 
     def _purpose(self) -> str:
         if self._is_training_step():

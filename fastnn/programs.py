@@ -11,6 +11,7 @@ import numpy as np
 from fastnn.backend import get_backend
 from fastnn.compiler import Purpose, compile_program
 from fastnn.losses import Loss
+from fastnn.memory import views
 from fastnn.plan import Plan
 from fastnn.program import Program
 from fastnn.state import State
@@ -61,6 +62,9 @@ class Programs:
         shared = {"theta": state.theta, **state.parameters}
         if purpose.update is not None:
             shared |= {"gradient": state.gradient, **state.gradients, **state.optimizer_vectors}
+            for vector, array in state.optimizer_vectors.items():
+                shapes = {f"{vector}_{name}": each.shape for name, each in state.parameters.items()}
+                shared |= views(array, shapes)
             shared["step"] = state.step
         if purpose.update is not None or not purpose.training:
             shared |= state.statistics

@@ -29,7 +29,7 @@ class History:
     """What every epoch of a training came to; the validation's lists are empty where there was none."""
 
     loss: list[float] = field(default_factory=list)
-    """The mean over the epoch's rows, each batch's before its update."""
+    """The mean over the epoch's rows, each batch's before its update; with the optimizer's L2 penalty."""
     validation_loss: list[float] = field(default_factory=list)
     validation_accuracy: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)

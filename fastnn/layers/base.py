@@ -55,6 +55,11 @@ class Parameter:
     def size(self) -> int:
         return prod(self.shape)
 
+    @property
+    def is_weight(self) -> bool:
+        """Whether it multiplies a layer's inputs: what an L2 penalty is on."""
+        return self.fan_in > 0
+
     def initial(self, generator: np.random.Generator, before_relu: bool) -> np.ndarray:
         """Weights of which a layer's outputs have about the variance of its inputs.
 
