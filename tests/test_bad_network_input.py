@@ -106,6 +106,8 @@ CONSTRUCTION = {
     "a momentum of 1": (lambda: fn.SGD(0.1, momentum=1.0), ValueError, "momentum must be.*got 1.0"),
     "Nesterov without momentum": (lambda: fn.SGD(0.1, nesterov=True), ValueError, "nesterov needs.*momentum"),
     "a beta of 1": (lambda: fn.Adam(beta1=1.0), ValueError, "beta1 must be.*got 1.0"),
+    "a negative penalty": (lambda: fn.SGD(0.1, l2=-1), ValueError, "l2 must be.*got -1"),
+    "a penalty beside a decoupled decay": (lambda: fn.AdamW(l2=0.1), ValueError, "l2 must be 0.*got 0.1"),
     "a negative decay": (lambda: fn.AdamW(weight_decay=-1), ValueError, "weight_decay must be.*got -1"),
     "no patience": (lambda: fn.EarlyStopping(patience=0), ValueError, "patience must be at least 1, got 0"),
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from compare import assert_same_bits
-from networks import BINARY_MLP, prepared, thetas
+from networks import BINARY_MLP, SOFTMAX_MLP, prepared, rows_for_a_team, thetas
 
 import fastnn as fn
 
@@ -54,3 +54,29 @@ def test_a_constant_schedule_is_the_constant(rng):
     _, x, y = prepared(BINARY_MLP, rng)
     constant = thetas(BINARY_MLP, x, y, optimizer=fn.Adam(0.01))
     assert_same_bits(thetas(BINARY_MLP, x, y, optimizer=fn.Adam(lambda step: 0.01)), constant)
+
+
+def test_the_penalty_is_the_same_on_any_number_of_threads(rng, dtype):
+    rows = rows_for_a_team(SOFTMAX_MLP.network(dtype))
+    options = {"epochs": 2, "batch_size": rows, "optimizer": fn.SGD(0.1, momentum=0.9, l2=2.0)}
+    losses, weights = [], []
+    for threads in (1, 2, 3):
+        fn.set_num_threads(threads)
+        network, x, y = prepared(SOFTMAX_MLP, np.random.default_rng(0), dtype, 2 * rows + 3)
+        losses.append(network.fit(x, y, **options).loss)
+        weights.append(network.theta)
+    assert losses[0] == losses[1] == losses[2]
+    assert_same_bits(weights[1], weights[0])
+    assert_same_bits(weights[2], weights[0])
+
+
+def test_the_listing_of_a_step_with_a_penalty():
+    network = BINARY_MLP.network()
+    network.begin(fn.SGD(0.1, momentum=0.9, l2=3.0))
+    lines = network.program(32).describe().splitlines()
+    assert lines[0].startswith("training step")
+    penalties = [line.split("->")[1].split()[0] for line in lines if " S" in line]
+    assert penalties == ["S1", "S2", "S3", "J"]
+    updates = [line.split("->")[1].split()[0] for line in lines if " sgd " in line]
+    assert updates == ["W1", "b1", "W2", "b2", "W3", "b3"]
+    assert ["weight decay" in line for line in lines if " sgd " in line] == [True, False] * 3

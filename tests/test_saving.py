@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 OPTIMIZERS = {
     "SGD": fn.SGD(0.1),
     "momentum": fn.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "Adam": fn.Adam(0.01, beta1=0.8),
+    "Adam": fn.Adam(0.01, beta1=0.8, l2=0.1),
     "AdamW": fn.AdamW(0.01),
     "a schedule": fn.Adam(fn.WarmUp(fn.Cosine(0.05, steps=40), steps=4)),
 }

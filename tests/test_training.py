@@ -25,6 +25,8 @@ OPTIMIZERS = {
     "Adam": fn.Adam(0.01),
     "Adam with weight decay": fn.Adam(0.01, beta1=0.8, beta2=0.99, eps=1e-6, weight_decay=0.1),
     "AdamW": fn.AdamW(0.01, weight_decay=0.1),
+    "SGD with an L2 penalty": fn.SGD(0.05, momentum=0.9, nesterov=True, l2=2.0),
+    "Adam with both": fn.Adam(0.01, weight_decay=0.1, l2=2.0),
     "a schedule": fn.SGD(lambda step: 0.1 / (1 + step)),
 }
 
@@ -35,6 +37,10 @@ def reference_steps(optimizer, weights, loss_and_gradients, batches):
     losses = []
     for step, (x, y) in enumerate(batches):
         loss, gradients = loss_and_gradients(weights, x, y)
+        for name in weights:
+            if name.startswith("W"):
+                loss += optimizer.l2 / 2 * np.sum(weights[name] ** 2) / len(x)
+                gradients[name] = gradients[name] + optimizer.l2 * weights[name] / len(x)
         losses.append(loss)
         lr = optimizer.lr(step) if callable(optimizer.lr) else optimizer.lr
         for name, gradient in gradients.items():

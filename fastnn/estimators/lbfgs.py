@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ def fit_lbfgs(
 
     Source: Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained optimization", 1995.
     """
-    network = estimator.network_
+    network = copy(estimator.network_)  # with it goes its program, whose buffers are for all rows
     row_weight, alpha = estimator._weighting(sample_weight, len(X))
     rows = check_rows(X, targets, row_weight, network.loss_function, network.input_shape)
     penalty = alpha / len(X)
@@ -47,4 +48,4 @@ def fit_lbfgs(
     )
     estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
     estimator.loss_ = result.fun * estimator._loss_scale
-    network.theta[...] = result.x
+    estimator.network_.theta[...] = result.x

@@ -85,7 +85,7 @@ def _start_records(estimator: MultilayerPerceptron) -> None:
     estimator.best_loss_ = None if watches else np.inf
     estimator.validation_scores_ = [] if watches else None
     estimator.best_validation_score_ = -np.inf if watches else None
-    estimator._best_theta = estimator.network_.theta.copy()
+    estimator._best_theta = estimator.network_.theta.copy() if watches else None
     estimator._no_improvement_count = 0
 
 
