@@ -159,18 +159,19 @@ cdef void softmax(
     cdef int64_t columns = n[1], i, begin, end
     cdef const real* x
     cdef real* y
-    cdef real total, one = 1
-    share(n[0], 16, thread, threads, &begin, &end)
-    if 0 < columns <= SHORT_ROW:
+    cdef real top, total, one = 1
+    share(n[0] if columns else 0, 16, thread, threads, &begin, &end)
+    if columns <= SHORT_ROW:
         if real is float:
             softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         else:
             softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         return
+    top = first_row_max(t[0], columns, begin, end)
     for i in range(begin, end):
         x = t[0] + i * columns
         y = t[1] + i * columns
-        total = exp_row(x, columns, row_max(x, columns), y)
+        total = exp_row(x, columns, &top, y, i == end - 1)
         scale_row(y, one / total, columns)
 
 
@@ -212,18 +213,19 @@ cdef void log_softmax(
     cdef int64_t columns = n[1], i, j, begin, end
     cdef const real* x
     cdef real* y
-    cdef real top, log_total
-    share(n[0], 16, thread, threads, &begin, &end)
-    if 0 < columns <= SHORT_ROW:
+    cdef real top, next_top, log_total
+    share(n[0] if columns else 0, 16, thread, threads, &begin, &end)
+    if columns <= SHORT_ROW:
         if real is float:
             log_softmax_short_f32(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         else:
             log_softmax_short_f64(t[0] + begin * columns, t[1] + begin * columns, end - begin, <int> columns)
         return
+    next_top = first_row_max(t[0], columns, begin, end)
     for i in range(begin, end):
         x = t[0] + i * columns
         y = t[1] + i * columns
-        top = row_max(x, columns)
-        log_total = log_of(exp_row[real](x, columns, top, NULL))
+        top = next_top
+        log_total = log_of(exp_row[real](x, columns, &next_top, NULL, i == end - 1))
         for j in range(columns):
             y[j] = x[j] - top - log_total

@@ -31,6 +31,12 @@ static inline int plane_rows_suit(const convolution *o, int64_t lanes) {
     return plane < 4 * lanes && filters * round_up(plane, lanes) > plane * round_up(filters, lanes);
 }
 
+/* Whether rows of outputs fill whole vectors, enough for tiles of several, so that packing need not close the gaps
+   between rows; a stride makes packing dearer. */
+static inline int rows_apart_suit(const convolution *o, int64_t lanes) {
+    return o->s > 1 && o->out_w % lanes == 0 && o->out_w >= (o->stride_w > 1 ? 2 : 5) * lanes;
+}
+
 /* The same for dx as a convolution of dy, unless that sums far more taps than dy has. */
 static inline int plane_rows_suit_input(const convolution *o, int64_t lanes) {
     const convolution back = turned_convolution(o);

@@ -21,15 +21,17 @@ static void NAME(convolve_direct)(const convolution *shape, const REAL *x, const
     const int64_t images = o.n * o.groups, area = o.h * o.w, plane = o.out_h * o.out_w;
     const int64_t block = larger(1, smaller(channels, BLOCK_TAPS / (o.r * o.s)));
     window w = convolution_window(shape, block);
+    const window wide = rows_apart(&w), *packing = rows_apart_suit(shape, LANES) ? &wide : &w;
+    const int apart = packing == &wide;
     /* Short enough that every thread gets strips. */
     const int64_t share = ceil_divide(o.out_h, ceil_divide(threads, larger(1, images)));
-    const int64_t most = strip_rows(&w, STRIP_BYTES / (int64_t)sizeof(REAL), LANES);
-    const strip s = window_strip(&w, smaller(most, larger(1, share)));
+    const int64_t most = strip_rows(packing, STRIP_BYTES / (int64_t)sizeof(REAL), LANES);
+    const strip s = window_strip(packing, smaller(most, larger(1, share)));
     const int64_t turned_size = back ? round_up(filters * taps, LANES) : 0;
     int64_t *offset = arena((size_t)round_up(window_taps(&w), 8) * sizeof(int64_t) +
-                            (size_t)(turned_size + strip_size(&w, &s)) * sizeof(REAL));
+                            (size_t)(turned_size + strip_size(packing, &s)) * sizeof(REAL));
     REAL *turned = (REAL *)(offset + round_up(window_taps(&w), 8)), *packed = turned + turned_size;
-    tap_offsets(&w, &s, offset);
+    tap_offsets(&w, packing, &s, offset);
     const int64_t strips = ceil_divide(o.out_h, s.rows), units = images * strips;
     int64_t turned_group = -1;
     for (int64_t unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
@@ -39,24 +41,28 @@ static void NAME(convolve_direct)(const convolution *shape, const REAL *x, const
         if (back && turned_group != g)
             NAME(turn_weight)(channels, filters, o.r * o.s, group_weight, turned);
         turned_group = g;
-        NAME(correlation) p = {.rows = filters, .pixels = rows * o.out_w,
+        REAL *strip_y = y + image * filters * plane + first * o.out_w;
+        NAME(correlation) p = {.rows = filters, .pixels = apart ? o.out_w : rows * o.out_w,
                                .a_row = taps, .offset = offset,
                                .bias = bias ? bias + g * filters : NULL,
-                               .c = y + image * filters * plane + first * o.out_w, .c_row = plane, .far_row = plane};
+                               .c_row = plane, .far_row = plane};
         for (int64_t e = 0; e == 0 || e < channels; e += block) {
             const REAL *source = x + (image * channels + e) * area;
             w.channels = smaller(block, channels - e);
-            if (!s.packed) NAME(pack_strip)(&w, &s, source, w.channels, first, rows, packed);
+            if (!s.packed) NAME(pack_strip)(packing, &s, source, w.channels, first, rows, packed);
             p.taps = window_taps(&w);
             p.a = (back ? turned : group_weight) + e * o.r * o.s;
-            p.b = s.packed ? source + first * o.w : packed;
             p.resume = e > 0;
-            p.far = e == 0 ? p.c : NULL;
             p.relu = relu && e + block >= channels;
-            NAME(correlate)(&p);
+            for (int64_t row = 0; row < (apart ? rows : 1); row++) {
+                p.b = (s.packed ? source + first * o.w : packed) + row * packing->columns.out;
+                p.c = strip_y + row * o.out_w;
+                p.far = e == 0 ? p.c : NULL;
+                NAME(correlate)(&p);
+            }
         }
         for (int64_t f = 0; mask && f < filters; f++)
-            NAME(apply_mask)(p.pixels, mask + (p.c - y) + f * plane, p.c + f * plane);
+            NAME(apply_mask)(rows * o.out_w, mask + (strip_y - y) + f * plane, strip_y + f * plane);
     }
 }
 

@@ -104,7 +104,7 @@ static void NAME(convolve_direct_weight)(const convolution *shape, const REAL *x
     work.packed = work.ones + pixels;
     work.sums = work.packed + packed_size;
     work.panel = work.sums + sums_size;
-    tap_offsets(&work.w, &work.s, offset);
+    tap_offsets(&work.w, &work.w, &work.s, offset);
     for (int64_t k = 0; k < pixels; k++) work.ones[k] = 1;
 
     const int64_t end = o.groups * taps * (thread + 1) / threads;

@@ -205,9 +205,9 @@ cdef void log_loss_classes_with_logits(
     cdef real* dz = t[5]
     cdef int64_t columns = n[1], i, j, of_class, begin, end
     cdef real* e
-    cdef real top, total, factor, scale, one = 1
-    share(n[0], 16, thread, threads, &begin, &end)
-    if 0 < columns <= SHORT_ROW:
+    cdef real top, next_top, total, factor, scale, one = 1
+    share(n[0] if columns else 0, 16, thread, threads, &begin, &end)
+    if columns <= SHORT_ROW:
         z += begin * columns
         classes += begin
         weight = NULL if weight is NULL else weight + begin
@@ -219,15 +219,16 @@ cdef void log_loss_classes_with_logits(
         else:
             log_loss_short_f64(z, classes, weight, loss, a, dz, s[0], end - begin, <int> columns)
         return
+    next_top = first_row_max(z, columns, begin, end)
     for i in range(begin, end):
         of_class = i * columns + classes[i]
-        top = row_max(z + i * columns, columns)
+        top = next_top
         e = NULL
         if dz is not NULL:
             e = dz + i * columns
         elif a is not NULL:
             e = a + i * columns
-        total = exp_row[real](z + i * columns, columns, top, e)
+        total = exp_row[real](z + i * columns, columns, &next_top, e, i == end - 1)
         if loss is not NULL:
             loss[i] = (one if weight is NULL else weight[i]) * (log_of(total) + (top - z[of_class]))
         factor = one / total

@@ -7,8 +7,10 @@
 
 /* --- packing ------------------------------------------------------------------------------------------ */
 
-/* Channels whose rows are packed together, so that they stay in L1 from one column tap to the next. */
+/* Channels whose rows are packed together, so that they stay in L1 from one column tap to the next: so many, but
+   no more than these bytes hold. */
 #define PACK_CHANNELS 4
+#define PACK_BYTES 32768
 
 /* LANES outputs of a source row: lane q is from[q · stride] for q in [begin, end), else 0. `stride` is a
    constant at the calls that matter. */
@@ -61,9 +63,11 @@ static void NAME(pack_strip)(const window *w, const strip *s, const REAL *x, int
     const axis *r = &w->rows, *c = &w->columns;
     const int64_t slots = s->slots - s->rows + rows, out = c->out, area = r->source * c->source;
     const int64_t plane = c->taps * s->plane; /* from a channel's planes to the next's */
-    for (int64_t e = 0; e < channels; e += PACK_CHANNELS)
+    const int64_t source_bytes = slots * r->stride * c->source * (int64_t)sizeof(REAL);
+    const int64_t together = larger(1, smaller(PACK_CHANNELS, PACK_BYTES / source_bytes));
+    for (int64_t e = 0; e < channels; e += together)
         for (int64_t v = 0; v < c->taps; v++) {
-            const int64_t block = smaller(PACK_CHANNELS, channels - e), shift = v * c->dilation - c->pad;
+            const int64_t block = smaller(together, channels - e), shift = v * c->dilation - c->pad;
             const int64_t begin = larger(0, ceil_divide(-shift, c->stride));
             const int64_t end = larger(begin, smaller(out, ceil_divide(c->source - shift, c->stride)));
             for (int64_t phase = 0; phase < r->stride && phase <= axis_reach(r); phase++) {
@@ -179,7 +183,11 @@ FASTNN_INLINE void NAME(correlate_rows)(const int rows, int64_t i, const NAME(co
     const int vectors = (int)TILE_VECTORS(rows);
     const int64_t pixels = p->pixels;
     int64_t j = 0;
-    for (; j + vectors * LANES <= pixels; j += vectors * LANES) NAME(correlate_tile)(rows, vectors, 0, 0, i, j, p);
+    /* The last four vectors of tiles of three had better be two and two than three and one. */
+    const int64_t wide = pixels - (vectors == 3 && pixels / LANES % 3 == 1 ? 4 * LANES : 0);
+    for (; j + vectors * LANES <= wide; j += vectors * LANES) NAME(correlate_tile)(rows, vectors, 0, 0, i, j, p);
+    if (vectors > 2)
+        for (; j + 2 * LANES <= pixels; j += 2 * LANES) NAME(correlate_tile)(rows, 2, 0, 0, i, j, p);
     for (; j + LANES <= pixels; j += LANES) NAME(correlate_tile)(rows, 1, 0, 0, i, j, p);
     if (j < pixels) NAME(correlate_tile)(rows, 1, 1, (int)(pixels - j), i, j, p);
 }
@@ -208,6 +216,7 @@ static void NAME(correlate)(const NAME(correlation) * p) {
 
 #undef TILE_VECTORS
 #undef PACK_CHANNELS
+#undef PACK_BYTES
 #undef VECTOR
 #undef MASK
 #undef LANES

@@ -22,8 +22,8 @@ cdef extern from "vector_math.h" nogil:
     double max_f64(const double* x, int64_t count)
     float sum_f32(const float* x, int64_t count)
     double sum_f64(const double* x, int64_t count)
-    float exp_row_f32(const float* x, int64_t count, float top, float* e)
-    double exp_row_f64(const double* x, int64_t count, double top, double* e)
+    float exp_row_f32(const float* x, int64_t count, float top, float* e, const float* next, float* next_top)
+    double exp_row_f64(const double* x, int64_t count, double top, double* e, const double* next, double* next_top)
 
 
 cdef inline real exp_of(real x) noexcept nogil:
@@ -78,12 +78,14 @@ cdef inline real log1p_unit_of(real t) noexcept nogil:
         return log1p_unit_f64(t)
 
 
-cdef inline real row_max(const real* x, int64_t columns) noexcept nogil:
-    """The maximum of a row; a NaN may be passed over."""
+cdef inline real first_row_max(const real* x, int64_t columns, int64_t begin, int64_t end) noexcept nogil:
+    """The maximum of row `begin`, of rows [begin, end); a NaN may be passed over."""
+    if begin == end:
+        return 0
     if real is float:
-        return max_f32(x, columns)
+        return max_f32(x + begin * columns, columns)
     else:
-        return max_f64(x, columns)
+        return max_f64(x + begin * columns, columns)
 
 
 cdef inline real row_sum(const real* x, int64_t columns) noexcept nogil:
@@ -93,9 +95,15 @@ cdef inline real row_sum(const real* x, int64_t columns) noexcept nogil:
         return sum_f64(x, columns)
 
 
-cdef inline real exp_row(const real* x, int64_t columns, real top, real* e) noexcept nogil:
-    """Σ e^(x − top) of a row; the exponentials go to e, which may be x or NULL."""
+cdef inline real exp_row(
+    const real* x, int64_t columns, real* top, real* e, bint last
+) noexcept nogil:
+    """Σ e^(x − top) of a row of more than SHORT_ROW columns; the exponentials go to e, which may be x or NULL.
+
+    Where the row isn't the last, top becomes the maximum of the next one.
+    """
+    cdef const real* next = x if last else x + columns
     if real is float:
-        return exp_row_f32(x, columns, top, e)
+        return exp_row_f32(x, columns, top[0], e, next, top)
     else:
-        return exp_row_f64(x, columns, top, e)
+        return exp_row_f64(x, columns, top[0], e, next, top)

@@ -12,15 +12,15 @@ VECTOR_MATH REAL NAME(from_bits)(BITS bits) {
     return x;
 }
 
-/* 2^lift e^x, if that is a normal number, for x ≤ 0: 2^(lift + n) e^r with n = round(x / log 2), |r| ≤ log(2) / 2. */
+/* 2^lift e^x, if that is a normal number, for x ≤ 0: 2^(lift + n) e^r with n = round(x / log 2), |r| ≤ log(2) / 2.
+   The low bits of `rounded` are the power's exponent, with its bias. */
 VECTOR_MATH REAL NAME(exp_lifted)(REAL x, const int lift) {
-    REAL rounded = x * (REAL)1.4426950408889634 + ROUND;
-    REAL n = rounded - ROUND;
+    REAL rounded = x * (REAL)1.4426950408889634 + (ROUND + (BIAS + lift));
+    REAL n = rounded - (ROUND + (BIAS + lift));
     REAL r = x - n * LN2_HIGH - n * LN2_LOW;
     REAL square = r * r;
     REAL e_r_minus_1 = r + square * NAME(exp_polynomial)(r, square);
-    BITS exponent = NAME(to_bits)(rounded) - NAME(to_bits)(ROUND) + BIAS + lift;
-    REAL power = NAME(from_bits)(exponent << MANTISSA_BITS);
+    REAL power = NAME(from_bits)(NAME(to_bits)(rounded) << MANTISSA_BITS);
     return power + power * e_r_minus_1; /* the product is exact */
 }
 
@@ -137,6 +137,13 @@ VECTOR_MATH VECTOR NAME(swap_lanes)(VECTOR v, const int round) {
     return __builtin_shuffle(v, lanes);
 }
 
+/* The largest lane. */
+VECTOR_MATH REAL NAME(largest_lane)(VECTOR v) {
+#pragma GCC unroll 4
+    for (int round = 0; 1 << round < LANES; round++) v = NAME(larger)(v, NAME(swap_lanes)(v, round));
+    return v[0];
+}
+
 /* The maximum of `count` adjacent elements; −∞ of nothing, and a NaN may be passed over. The last vectors may
    overlap the ones before. Two chains wait half as long as one. */
 VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
@@ -151,19 +158,18 @@ VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
         even = NAME(larger)(NAME(load)(x + k), even);
         odd = NAME(larger)(NAME(load)(x + (k + LANES < last ? k + LANES : last)), odd);
     }
-    even = NAME(larger)(even, odd);
-#pragma GCC unroll 4
-    for (int round = 0; 1 << round < LANES; round++)
-        even = NAME(larger)(even, NAME(swap_lanes)(even, round));
-    return even[0];
+    return NAME(largest_lane)(NAME(larger)(even, odd));
 }
 
-/* Σ e^(x − top) of a row, top its maximum; the exponentials go to e, which may be x, where it isn't NULL. */
-VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e) {
-    VECTOR sums = {0};
+/* Σ e^(x − top) of a row, top its maximum; the exponentials go to e, which may be x, where it isn't NULL.
+   On the way *next_top becomes the maximum of `next`, another row of as many elements, at least a vector: its loads
+   then wait beside the exponentials. */
+VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e, const REAL *next, REAL *next_top) {
+    VECTOR sums = {0}, tops = NAME(load)(next + count - LANES);
     int64_t k = 0;
     for (; k + LANES <= count; k += LANES) {
         const VECTOR e_k = NAME(exp_lanes)(NAME(load)(x + k) - top);
+        tops = NAME(larger)(NAME(load)(next + k), tops);
         if (e) NAME(store)(e + k, e_k);
         sums += e_k;
     }
@@ -175,6 +181,7 @@ VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e) 
         if (e) NAME(store_partial)(e + k, e_k, rest);
         sums += e_k;
     }
+    *next_top = NAME(largest_lane)(tops);
 #pragma GCC unroll 4
     for (int round = 0; 1 << round < LANES; round++) sums += NAME(swap_lanes)(sums, round);
     return sums[0];

@@ -128,14 +128,29 @@ static inline int64_t strip_rows(const window *w, int64_t elements, int64_t lane
     return rows >= r->out ? larger(1, r->out) : whole_vectors(rows, w->columns.out, lanes);
 }
 
-/* Where each tap (e, u, v) finds the strip's first pixel. */
-static inline void tap_offsets(const window *w, const strip *s, int64_t *offset) {
+/* How the source of wide rows is packed: with the columns apart by their place in a stride, each kept up to the reach
+   of the window. A tap is then an offset along the row too, and columns aren't copied for every tap; but the
+   rows of outputs no longer follow each other without a gap. */
+static inline window rows_apart(const window *w) {
+    const axis *c = &w->columns;
+    const int64_t reach = axis_reach(c);
+    window packing = *w;
+    packing.columns = (axis){c->source, c->out + reach / c->stride, smaller(c->stride, reach + 1), c->stride, c->pad, 1};
+    return packing;
+}
+
+/* Where each tap (e, u, v) finds the strip's first pixel; `packing` is w itself, or rows_apart(w). */
+static inline void tap_offsets(const window *w, const window *packing, const strip *s, int64_t *offset) {
+    const axis *r = &w->rows, *c = &w->columns, *packed = &packing->columns;
+    const int apart = packing != w;
     for (int64_t e = 0; e < w->channels; e++)
-        for (int64_t u = 0; u < w->rows.taps; u++) {
-            const int64_t shift = u * w->rows.dilation, stride = w->rows.stride;
-            const int64_t row = shift % stride * s->slots + shift / stride;
-            for (int64_t v = 0; v < w->columns.taps; v++)
-                *offset++ = (e * w->columns.taps + v) * s->plane + row * w->columns.out;
+        for (int64_t u = 0; u < r->taps; u++) {
+            const int64_t shift = u * r->dilation, row = shift % r->stride * s->slots + shift / r->stride;
+            for (int64_t v = 0; v < c->taps; v++) {
+                const int64_t plane = apart ? v * c->dilation % c->stride : v;
+                *offset++ = (e * packed->taps + plane) * s->plane + row * packed->out +
+                            (apart ? v * c->dilation / c->stride : 0);
+            }
         }
 }
 

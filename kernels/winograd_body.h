@@ -165,7 +165,7 @@ static int64_t NAME(plan_source)(NAME(winograd_source) * to, const NAME(winograd
                                  int64_t rows) {
     to->w = (window){.channels = 1, .rows = p->rows, .columns = p->columns};
     to->s = window_strip(&to->w, smaller(rows, p->rows.out));
-    tap_offsets(&to->w, &to->s, to->offset);
+    tap_offsets(&to->w, &to->w, &to->s, to->offset);
     to->row = round_up(rows * p->columns.out, LANES) + LANES; /* a vector may run over */
     to->place = channels * to->row + LANES;                   /* places must not meet in the same sets of L1 */
     return p->rows.taps * (p->columns.taps * to->place + WINOGRAD_CHANNELS * to->s.plane);

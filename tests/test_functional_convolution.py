@@ -43,6 +43,11 @@ CONFIGURATIONS = [
     ((1, 2, 9, 70, 3, 3, 3), {"stride": 3}),
     ((2, 6, 20, 21, 5, 5, 5), {"padding": 2}),
     ((2, 8, 12, 20, 10, 3, 5), {"padding": (1, 4), "groups": 2, "dilation": (1, 2)}),
+    # rows of outputs that fill whole vectors
+    ((1, 3, 9, 66, 9, 3, 3), {"stride": 2, "padding": 1}),
+    ((1, 2, 12, 97, 3, 5, 2), {"stride": 3, "dilation": 2, "padding": 1}),
+    ((2, 2, 4, 80, 17, 3, 5), {"padding": "same"}),
+    ((1, 2, 5, 127, 7, 2, 3), {"stride": (1, 4), "dilation": (1, 3), "padding": (0, 3)}),
     # depthwise
     ((2, 5, 9, 37, 5, 3, 3), {"groups": 5, "padding": 1}),
     ((2, 5, 11, 40, 10, 3, 3), {"groups": 5, "padding": 1, "stride": 2}),
