@@ -6,9 +6,28 @@ Rows are worked on in blocks, which rows.py describes.
 from __future__ import annotations
 
 from fastnn.kernels.numba_kernels import vector_math
-from fastnn.kernels.numba_kernels.memory import as_int64, inlined, is_null, like, null, offset, share, stack
+from fastnn.kernels.numba_kernels.exp_rows import (
+    BLOCK_ROWS,
+    BLOCK_SIZE,
+    SCRATCH,
+    exp_block_rows,
+    exp_rows,
+    scale_rows,
+)
+from fastnn.kernels.numba_kernels.memory import (
+    as_int64,
+    free,
+    heap,
+    inlined,
+    is_null,
+    like,
+    null,
+    offset,
+    share,
+    stack,
+)
 from fastnn.kernels.numba_kernels.registry import kernel
-from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows, exp_block, exp_rows, scale_row
+from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows
 
 _GRAIN = 16
 
@@ -20,11 +39,9 @@ def _fill(x, value, count):
 
 
 @inlined
-def _copy_if_wanted(x, output, first, count):
-    """output[first + k] = x[k], where the output isn't absent."""
-    if not is_null(output):
-        for k in range(count):
-            output[first + k] = x[k]
+def _from(output, first, spare):
+    """The output from element `first` on; where it is absent, the spare memory."""
+    return spare if is_null(output) else offset(output, first)
 
 
 @inlined
@@ -112,9 +129,10 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
     weight, loss, a, dz = t[2], t[3], t[4], t[5]
     columns = n[1]
     step = block_rows(columns)
-    p, gradient, terms = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    # An absent a or dz is computed all the same, into spare memory, where the other one is wanted.
+    spare_a, spare_dz, terms = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
     total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK)
-    zero, one, scale = like(p[0], 0), like(p[0], 1), like(p[0], s[0])
+    zero, one, scale = like(terms[0], 0), like(terms[0], 1), like(terms[0], s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
     _fill(factor, scale, min(BLOCK, (end - begin) * columns))
     for i in range(begin, end, step):
@@ -124,12 +142,14 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
             width = min(BLOCK, columns - j)
             first = i * columns + j
             z, y = offset(t[0], first), offset(t[1], first)
+            p, gradient = _from(a, first, spare_a), _from(dz, first, spare_dz)
             if not is_null(weight):
                 _spread_weights(offset(weight, i), scale, factor, count, width)
             if is_null(loss):
                 for k in range(count * width):
-                    p[k] = vector_math.sigmoid(z[k])
-                    gradient[k] = factor[k] * (p[k] - y[k])
+                    p_k = vector_math.sigmoid(z[k])
+                    p[k] = p_k
+                    gradient[k] = factor[k] * (p_k - y[k])
             elif is_null(a) and is_null(dz):
                 for k in range(count * width):
                     terms[k] = _logit_term(z[k], y[k], vector_math.exp(-abs(z[k])))
@@ -137,10 +157,9 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
                 for k in range(count * width):
                     e = vector_math.exp(-abs(z[k]))
                     terms[k] = _logit_term(z[k], y[k], e)
-                    p[k] = (e if z[k] < zero else one) / (one + e)
-                    gradient[k] = factor[k] * (p[k] - y[k])
-            _copy_if_wanted(p, a, first, count * width)
-            _copy_if_wanted(gradient, dz, first, count * width)
+                    p_k = (e if z[k] < zero else one) / (one + e)
+                    p[k] = p_k
+                    gradient[k] = factor[k] * (p_k - y[k])
             if columns > 1:
                 add_row_sums(terms, total, count, width)
         if not is_null(loss):
@@ -184,36 +203,39 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
     """
     z, classes, weight, loss, a, dz = t[0], as_int64(t[1]), t[2], t[3], t[4], t[5]
     columns = n[1]
-    step = block_rows(columns)
-    e, top, total, terms = stack(z, BLOCK), stack(z, BLOCK), stack(z, BLOCK), stack(z, BLOCK)
+    step = exp_block_rows(columns)
+    top, total, terms = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
+    factor, zeros = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
+    e = heap(z, 2 * columns) if columns > BLOCK_SIZE else stack(z, SCRATCH)
+    centred = offset(e, max(columns, BLOCK_SIZE))
     one, scale = like(e[0], 1), like(e[0], s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
+    _fill(factor, scale, BLOCK_ROWS)
+    _fill(zeros, like(scale, 0), BLOCK_ROWS)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        exp_rows(offset(z, i * columns), top, total, e, count, columns)
+        exp_rows(offset(z, i * columns), count, columns, centred, e, top, total)
         if not is_null(loss):
-            for k in range(count):
+            for k in range(BLOCK_ROWS):
                 terms[k] = vector_math.log(total[k])
             for k in range(count):
                 weight_k = one if is_null(weight) else weight[i + k]
                 z_of_class = z[(i + k) * columns + classes[i + k]]
                 loss[i + k] = weight_k * (terms[k] + (top[k] - z_of_class))
-        if is_null(a) and is_null(dz):
-            continue
-        for j in range(0, columns, BLOCK):
-            width = min(BLOCK, columns - j)
-            if width < columns:
-                exp_block(offset(z, i * columns + j), top, e, count, width)
+        for k in range(BLOCK_ROWS):
+            total[k] = one / total[k]
+        if not is_null(a):
+            scale_rows(e, count, columns, total, zeros, offset(a, i * columns))
+        if not is_null(dz):
+            if not is_null(weight):
+                _spread_weights(offset(weight, i), scale, factor, count, 1)
+            for k in range(BLOCK_ROWS):
+                total[k] *= factor[k]
+            scale_rows(e, count, columns, total, zeros, offset(dz, i * columns))
             for k in range(count):
-                first = (i + k) * columns + j
-                inverse = one / total[k]
-                if not is_null(a):
-                    scale_row(offset(e, k * width), inverse, offset(a, first), width)
-                if not is_null(dz):
-                    factor = scale if is_null(weight) else scale * weight[i + k]
-                    scale_row(offset(e, k * width), factor * inverse, offset(dz, first), width)
-                    if j <= classes[i + k] < j + width:
-                        dz[first + classes[i + k] - j] -= factor
+                dz[(i + k) * columns + classes[i + k]] -= factor[k]
+    if columns > BLOCK_SIZE:
+        free(e)
 
 
 # --- squared error: a, y, da (rows, columns)
@@ -226,7 +248,7 @@ def squared_error(t, n, s, thread, threads):
     weight, loss, da = t[2], t[3], t[4]
     columns = n[1]
     step = block_rows(columns)
-    gradient, terms = stack(t[0], BLOCK), stack(t[0], BLOCK)
+    spare_da, terms = stack(t[0], BLOCK), stack(t[0], BLOCK)
     total, factor = stack(t[0], BLOCK), stack(t[0], BLOCK)
     scale = like(terms[0], 2 * s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
@@ -237,14 +259,14 @@ def squared_error(t, n, s, thread, threads):
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             first = i * columns + j
-            a, y = offset(t[0], first), offset(t[1], first)
+            a, y, gradient = offset(t[0], first), offset(t[1], first), _from(da, first, spare_da)
             if not is_null(weight):
                 _spread_weights(offset(weight, i), scale, factor, count, width)
             for k in range(count * width):
                 error = a[k] - y[k]
                 terms[k] = error * error
                 gradient[k] = factor[k] * error
-            _copy_if_wanted(gradient, da, first, count * width)
-            add_row_sums(terms, total, count, width)
+            if columns > 1:
+                add_row_sums(terms, total, count, width)
         if not is_null(loss):
-            _weighted_means(total, weight, loss, i, count, columns)
+            _weighted_means(terms if columns == 1 else total, weight, loss, i, count, columns)

@@ -8,41 +8,77 @@ from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels.memory import helper, offset
 from fastnn.kernels.numba_kernels.tile import tile_columns, vector_lanes
-from fastnn.kernels.numba_kernels.vector_ir import INT32, INT64, first_lanes, lanes_of, load, store
+from fastnn.kernels.numba_kernels.vector_ir import (
+    INT64,
+    call_function,
+    first_lanes,
+    lanes_of,
+    load,
+    shuffle,
+    store,
+)
 
 
-@intrinsic
-def _transpose(typingctx, source, source_row, target, target_row):
-    """A square of vector_lanes x vector_lanes, transposed in registers: log2(lanes) rounds that swap blocks
-    of 1, 2,
-    4, … LLVM makes single loads and stores of a loop that does it.
+def _emit_turned(builder, rows: list[ir.Value], targets: list[ir.Value], mask) -> None:
+    """Store a square transposed in registers: log2(lanes) rounds swap blocks of 1, 2, 4, …
+
+    LLVM makes single loads and stores of a loop that does it. From the last target to the first.
     """
+    lanes, step = len(rows), 1
+    while step < lanes:
+        low = [lanes + lane - step if lane & step else lane for lane in range(lanes)]
+        high = [lanes + lane if lane & step else lane + step for lane in range(lanes)]
+        for i in range(lanes):
+            if not i & step:
+                pair = rows[i], rows[i + step]
+                rows[i], rows[i + step] = (shuffle(builder, *pair, order) for order in (low, high))
+        step *= 2
+    for row, at in reversed(list(zip(rows, targets, strict=True))):
+        store(builder, row, at, mask)
 
-    def codegen(context, builder, signature, args):
-        source, source_row, target, target_row = args
-        real = context.get_data_type(signature.args[0].dtype)
+
+def _turn(name: str, is_source_cut: bool, meaning: str):
+    """An intrinsic that transposes a square. Rows of the source, or else of the target, may be cut."""
+
+    def emit(builder, real, rows, columns, source, source_row, target, target_row):
         lanes = lanes_of(real)
-        vector = ir.VectorType(real, lanes)
+        vector, whole = ir.VectorType(real, lanes), INT64(lanes)
 
-        def address(pointer, row_stride, row):
-            return builder.gep(pointer, [builder.mul(row_stride, INT64(row))])
+        def addresses(pointer, row_stride, count):
+            """Of all rows. Those beyond the last are the last once more: they are stored before it."""
+            result = [pointer]
+            for i in range(1, lanes):
+                step = builder.select(builder.icmp_signed("<", INT64(i), count), row_stride, INT64(0))
+                result.append(builder.gep(result[-1], [step]))
+            return result
 
-        rows = [load(builder, address(source, source_row, i), vector) for i in range(lanes)]
-        step = 1
-        while step < lanes:
-            low = [lanes + lane - step if lane & step else lane for lane in range(lanes)]
-            high = [lanes + lane if lane & step else lane + step for lane in range(lanes)]
-            masks = [ir.Constant(ir.VectorType(INT32, lanes), mask) for mask in (low, high)]
-            for i in range(lanes):
-                if not i & step:
-                    pair = rows[i], rows[i + step]
-                    rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
-            step *= 2
-        for i, row in enumerate(rows):
-            store(builder, row, address(target, target_row, i))
-        return context.get_dummy_value()
+        def turn(rows, columns, mask):
+            load_mask, store_mask = (mask, None) if is_source_cut else (None, mask)
+            loaded = [load(builder, at, vector, load_mask) for at in addresses(source, source_row, rows)]
+            _emit_turned(builder, loaded, addresses(target, target_row, columns), store_mask)
 
-    return types.void(source, types.int64, target, types.int64), codegen
+        is_whole = (builder.icmp_signed("==", count, whole) for count in (rows, columns))
+        with builder.if_else(builder.and_(*is_whole)) as (then, otherwise):
+            with then:
+                turn(whole, whole, None)
+            with otherwise:
+                turn(rows, columns, first_lanes(builder, columns if is_source_cut else rows, lanes))
+
+    @intrinsic
+    def turn(typingctx, rows, columns, source, source_row, target, target_row):
+        def codegen(context, builder, signature, args):
+            call_function(context, builder, signature, args, name, emit)
+            return context.get_dummy_value()
+
+        sizes = types.int64, types.int64
+        return types.void(*sizes, source, types.int64, target, types.int64), codegen
+
+    turn.__doc__ = f"target[j, i] = source[i, j], rows and columns from 1 to vector_lanes. {meaning}"
+    return turn
+
+
+turn_in = _turn("turn_in", True, "Rows of the target are whole vectors, undefined beyond `rows`.")
+turn_out = _turn("turn_out", False, "Rows of the source are whole vectors. Else nothing is written.")
 
 
 @intrinsic
@@ -82,12 +118,9 @@ def pack_panel(k, columns, b, b_row, b_column, panel):
 
 @helper
 def _pack_transposed(k, columns, b, b_column, panel):
-    """Where b's rows are adjacent: squares of vectors, then what is left at the right and below."""
+    """Where b's rows are adjacent: squares of vectors."""
     width, lanes = tile_columns(b), vector_lanes(b)
-    whole_columns, whole_k = columns - columns % lanes, k - k % lanes
-    for j in range(0, whole_columns, lanes):
-        for p in range(0, whole_k, lanes):
-            _transpose(offset(b, j * b_column + p), b_column, offset(panel, p * width + j), width)
-    for j in range(columns):
-        for p in range(whole_k if j < whole_columns else 0, k):
-            panel[p * width + j] = b[j * b_column + p]
+    for j in range(0, columns, lanes):
+        for p in range(0, k, lanes):
+            source, target = offset(b, j * b_column + p), offset(panel, p * width + j)
+            turn_in(min(lanes, columns - j), min(lanes, k - p), source, b_column, target, width)

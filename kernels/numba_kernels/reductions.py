@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels.vector_ir import INT32, INT64, first_lanes, load
 
-_LANES = 16
+_LANES = 32
 
 
 def _reduction(combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value], neutral: float, meaning: str):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from fastnn.kernels.numba_kernels import vector_math
-from fastnn.kernels.numba_kernels.memory import like, offset, share, stack
-from fastnn.kernels.numba_kernels.registry import kernel
-from fastnn.kernels.numba_kernels.rows import (
-    BLOCK,
-    add_row_sums,
-    block_rows,
-    exp_block,
+from fastnn.kernels.numba_kernels.exp_rows import (
+    BLOCK_ROWS,
+    BLOCK_SIZE,
+    SCRATCH,
+    exp_block_rows,
     exp_rows,
-    scale_row,
+    scale_rows,
 )
+from fastnn.kernels.numba_kernels.memory import free, heap, like, offset, share, stack
+from fastnn.kernels.numba_kernels.registry import kernel
+from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows
 
 _GRAIN = 16
 
@@ -21,20 +22,21 @@ _GRAIN = 16
 def softmax(t, n, s, thread, threads):
     """y[i, j] = e^x[i, j] / Σ_j e^x[i, j], the row's maximum taken off x first."""
     columns = n[1]
-    step = block_rows(columns)
-    e, top, total = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    step = exp_block_rows(columns)
+    top, total, zeros = stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
+    e = heap(t[0], 2 * columns) if columns > BLOCK_SIZE else stack(t[0], SCRATCH)
+    centred = offset(e, max(columns, BLOCK_SIZE))
     begin, end = share(n[0], _GRAIN, thread, threads)
+    for k in range(BLOCK_ROWS):
+        zeros[k] = like(zeros[0], 0)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        x, y = offset(t[0], i * columns), offset(t[1], i * columns)
-        exp_rows(x, top, total, e, count, columns)
-        for j in range(0, columns, BLOCK):
-            width = min(BLOCK, columns - j)
-            if width < columns:
-                exp_block(offset(x, j), top, e, count, width)
-            for k in range(count):
-                inverse = like(total[k], 1) / total[k]
-                scale_row(offset(e, k * width), inverse, offset(y, j + k * width), width)
+        exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
+        for k in range(BLOCK_ROWS):
+            total[k] = like(total[k], 1) / total[k]
+        scale_rows(e, count, columns, total, zeros, offset(t[1], i * columns))
+    if columns > BLOCK_SIZE:
+        free(e)
 
 
 @kernel
@@ -69,15 +71,18 @@ def softmax_backward(t, n, s, thread, threads):
 def log_softmax(t, n, s, thread, threads):
     """y[i, j] = x[i, j] − log Σ_j e^x[i, j], the row's maximum taken off x first."""
     columns = n[1]
-    step = block_rows(columns)
-    e, top, total = stack(t[0], BLOCK), stack(t[0], BLOCK), stack(t[0], BLOCK)
+    step = exp_block_rows(columns)
+    top, total, ones = stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
+    e = heap(t[0], 2 * columns) if columns > BLOCK_SIZE else stack(t[0], SCRATCH)
+    centred = offset(e, max(columns, BLOCK_SIZE))
     begin, end = share(n[0], _GRAIN, thread, threads)
+    for k in range(BLOCK_ROWS):
+        ones[k] = like(ones[0], 1)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        exp_rows(offset(t[0], i * columns), top, total, e, count, columns)
-        for k in range(count):
-            total[k] = vector_math.log(total[k])
-        for k in range(count):
-            x, y = offset(t[0], (i + k) * columns), offset(t[1], (i + k) * columns)
-            for j in range(columns):
-                y[j] = (x[j] - top[k]) - total[k]
+        exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
+        for k in range(BLOCK_ROWS):
+            total[k] = -vector_math.log(total[k])
+        scale_rows(centred, count, columns, ones, total, offset(t[1], i * columns))
+    if columns > BLOCK_SIZE:
+        free(e)

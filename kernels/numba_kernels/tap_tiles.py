@@ -16,6 +16,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     INT64,
     VECTOR_BYTES,
     broadcast,
+    call_function,
     carried_loop,
     first_lanes,
     lanes_of,
@@ -31,26 +32,10 @@ _ROWS = (8, 4, 2, 1) if VECTOR_BYTES == 64 else (4, 2, 1)
 _PANEL_VECTORS = (2, 1)
 _ALONG_PIXELS = (4, 1) if VECTOR_BYTES == 64 else (2, 1)
 
-Emit = Callable[..., None]
-
 
 def _pixel_vectors(rows: int) -> int:
     """How many vectors of pixels a tile of filters has, beside one of each in flight."""
     return min(4, (_REGISTERS - 2) // (rows + 1))
-
-
-def _call(context, builder, signature, args, name: str, emit: Emit) -> None:
-    """Call the module's function `name`, whose code `emit(builder, real, *arguments)` writes."""
-    module = builder.module
-    real = next(context.get_data_type(t.dtype) for t in signature.args if isinstance(t, types.CPointer))
-    name = f"fastnn.{name}.{real}"
-    if name not in module.globals:
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [arg.type for arg in args]), name)
-        function.linkage = "linkonce_odr"
-        body = ir.IRBuilder(function.append_basic_block("entry"))
-        emit(body, real, *function.args)
-        body.ret_void()
-    builder.call(module.globals[name], args)
 
 
 def _cut(builder: ir.IRBuilder, begin: ir.Value, end: ir.Value, size: int) -> ir.Value:
@@ -92,7 +77,7 @@ def correlate(
 
     def codegen(context, builder, signature, args):
         args = [*args[:-1], context.cast(builder, args[-1], relu, types.boolean)]
-        _call(context, builder, signature, args, "correlate", _emit_correlate)
+        call_function(context, builder, signature, args, "correlate", _emit_correlate)
         return context.get_dummy_value()
 
     arguments = filters, pixels, taps, weight, weight_row, source, offsets, bias, bias_step, c, c_row, relu
@@ -157,7 +142,7 @@ def sum_taps(typingctx, taps, pixels, source, offsets, panel, vectors, total, to
     """
 
     def codegen(context, builder, signature, args):
-        _call(context, builder, signature, args, "sum_taps", _emit_sum_taps)
+        call_function(context, builder, signature, args, "sum_taps", _emit_sum_taps)
         return context.get_dummy_value()
 
     return types.void(taps, pixels, source, offsets, panel, vectors, total, total_row), codegen
@@ -204,7 +189,7 @@ def sum_taps_along_pixels(typingctx, taps, filters, pixels, source, offsets, dy,
     """
 
     def codegen(context, builder, signature, args):
-        _call(context, builder, signature, args, "sum_taps_along_pixels", _emit_sum_taps_along_pixels)
+        call_function(context, builder, signature, args, "sum_taps_along_pixels", _emit_sum_taps_along_pixels)
         return context.get_dummy_value()
 
     return types.void(taps, filters, pixels, source, offsets, dy, dy_row, total), codegen

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils, config
 
 # What Numba compiles for: this processor, unless the environment's NUMBA_CPU_FEATURES says otherwise.
@@ -25,6 +26,16 @@ def lanes_of(real: ir.Type) -> int:
     return VECTOR_BYTES // size_of(real)
 
 
+def element_type(type_: ir.Type) -> ir.Type:
+    """Of a vector; a number's own type."""
+    return type_.element if isinstance(type_, ir.VectorType) else type_
+
+
+def constant(type_: ir.Type, value: float) -> ir.Constant:
+    """A number, in all lanes of a vector."""
+    return ir.Constant(type_, [value] * type_.count if isinstance(type_, ir.VectorType) else value)
+
+
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a b + c, of numbers or vectors: rounded once where the processor has a fused multiply-add."""
     is_vector = isinstance(a.type, ir.VectorType)
@@ -32,6 +43,19 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -
     name = f"llvm.fmuladd.{lanes}{real.intrinsic_name}"
     function = ir.FunctionType(a.type, [a.type] * 3)
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [a, b, c])
+
+
+def polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: tuple[float, ...]) -> ir.Value:
+    """Horner's rule for the even and for the odd powers: two chains that run beside each other."""
+    square = builder.fmul(x, x)
+    sums = []
+    for powers in (coefficients[0::2], coefficients[1::2]):
+        total, *rest = (constant(x.type, value) for value in reversed(powers))
+        for value in rest:
+            total = multiply_add(builder, total, square, value)
+        sums.append(total)
+    even, odd = sums
+    return multiply_add(builder, x, odd, even)
 
 
 def broadcast(builder: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
@@ -114,3 +138,17 @@ def carried_loop(
     builder.branch(head)
     builder.position_at_end(after)
     return running
+
+
+def call_function(context, builder, signature, args, name: str, emit: Callable[..., None]) -> None:
+    """Call the module's function `name`, whose code `emit(builder, real, *arguments)` writes, once."""
+    module = builder.module
+    real = next(context.get_data_type(t.dtype) for t in signature.args if isinstance(t, types.CPointer))
+    name = f"fastnn.{name}.{real}"
+    if name not in module.globals:
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [arg.type for arg in args]), name)
+        function.linkage = "linkonce_odr"
+        body = ir.IRBuilder(function.append_basic_block("entry"))
+        emit(body, real, *function.args)
+        body.ret_void()
+    builder.call(module.globals[name], args)

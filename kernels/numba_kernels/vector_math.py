@@ -1,4 +1,4 @@
-"""exp, log, sigmoid, tanh: without branches, so that loops over them are vectorized.
+"""log, sigmoid, tanh: without branches, like exp of exponential.py, so that loops over them are vectorized.
 
 The algorithms and the polynomials (weighted minimax fits of the relative error) are those of vector_math.h.
 Largest error found, on every 257th float32 and on samples of float64: exp 1.1 ULP (subnormal results too),
@@ -12,29 +12,13 @@ import math
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels import vector_ir
+from fastnn.kernels.numba_kernels.exponential import LOG2_HIGH, LOG2_LOW, exp
 from fastnn.kernels.numba_kernels.memory import inlined, like
 
 # Constants come in pairs: float32's and float64's. Polynomials have their lowest power first.
-# (e^r − 1 − r) / r² on |r| ≤ log(2) / 2.
-_EXP = (
-    (0.49999994, 0.16666521, 0.041668355, 0.008368727, 0.0013816911),
-    (
-        0.5000000000000011,
-        0.1666666666666641,
-        0.04166666666653003,
-        0.008333333333496415,
-        0.001388888894368654,
-        0.0001984126950255551,
-        2.480149302025785e-05,
-        2.7557589806030784e-06,
-        2.763028271297853e-07,
-        2.499902986850977e-08,
-    ),
-)
 # (tanh(√z) / √z − 1) / z on 0 ≤ z ≤ 0.625².
 _TANH = (
     (-0.3333328, 0.1333144, -0.053739574, 0.020638684, -0.005704597),
@@ -113,18 +97,8 @@ _LOG1P = (
         2.532917966317567e-05,
     ),
 )
-# log 2 in two parts: the first has so few bits that its product with an exponent is exact.
-_LOG2_HIGH = (0.693145751953125, 0.693147180559663)
-_LOG2_LOW = (1.4286068e-06, 2.8235290563031577e-13)
-# Adding 1.5 · 2^(bits of the fraction) rounds to an integer, that stands in the sum's lowest bits.
-_ROUNDER = (1.5 * 2**23, 1.5 * 2**52)
-# Below, e^x rounds to 0.
-_EXP_MIN = (-105.0, -750.0)
 _SMALLEST_NORMAL = (2.0**-126, 2.0**-1022)
 _FRACTION_BITS = {types.float32: 23, types.float64: 52}
-_BIAS = {types.float32: 127, types.float64: 1023}
-# 2^n is lifted by so much that it is a normal number for every e^x that is not 0.
-_LIFT = {types.float32: 64, types.float64: 512}
 
 
 def _integer(value: ir.Value) -> ir.IntType:
@@ -145,31 +119,20 @@ def constant(typingctx, x, choices):
     return x(x, choices), codegen
 
 
-@intrinsic
-def polynomial(typingctx, x, choices):
-    """The polynomial of float32's or float64's coefficients in `choices`.
+def _polynomial(choices):
+    """A function that gives the polynomial of the first coefficients for float32, the second for float64."""
 
-    Horner's rule for the even and for the odd powers: two chains that run beside each other.
-    """
+    @intrinsic
+    def polynomial(typingctx, x):
+        def codegen(context, builder, signature, args):
+            return vector_ir.polynomial(builder, args[0], choices[x == types.float64])
 
-    def codegen(context, builder, signature, args):
-        index = 0 if signature.return_type == types.float32 else 1
-        row = builder.extract_value(args[1], index)
-        coefficients = [
-            context.cast(builder, value, types.float64, signature.return_type)
-            for value in cgutils.unpack_tuple(builder, row)
-        ]
-        square = builder.fmul(args[0], args[0])
-        sums = []
-        for powers in (coefficients[0::2], coefficients[1::2]):
-            total = powers.pop()
-            while powers:
-                total = vector_ir.multiply_add(builder, total, square, powers.pop())
-            sums.append(total)
-        even, odd = sums
-        return vector_ir.multiply_add(builder, args[0], odd, even)
+        return x(x), codegen
 
-    return x(x, choices), codegen
+    return polynomial
+
+
+_tanh_polynomial, _log_polynomial, _log1p_polynomial = map(_polynomial, (_TANH, _LOG, _LOG1P))
 
 
 @intrinsic
@@ -180,22 +143,6 @@ def multiply_add(typingctx, a, b, c):
         return vector_ir.multiply_add(builder, *args)
 
     return a(a, a, a), codegen
-
-
-@intrinsic
-def scale(typingctx, y, shifted):
-    """y · 2^n, where `shifted` is n + _ROUNDER; as y · 2^(n + lift) · 2^−lift: it may be subnormal."""
-
-    def codegen(context, builder, signature, args):
-        y, shifted = args
-        real, integer = signature.return_type, _integer(y)
-        rounder = context.get_constant(real, _ROUNDER[integer.width == 64])
-        n = builder.sub(builder.bitcast(shifted, integer), builder.bitcast(rounder, integer))
-        biased = builder.add(n, integer(_BIAS[real] + _LIFT[real]))
-        power = builder.bitcast(builder.shl(biased, integer(_FRACTION_BITS[real])), y.type)
-        return builder.fmul(builder.fmul(y, power), context.get_constant(real, 2.0 ** -_LIFT[real]))
-
-    return y(y, y), codegen
 
 
 @intrinsic
@@ -216,18 +163,6 @@ def split_exponent(typingctx, x):
 
 
 @inlined
-def exp(x):
-    """e^x for x ≤ 0, which is all that is needed: 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2."""
-    low = constant(x, _EXP_MIN)
-    x = low if x < low else x
-    shifted = multiply_add(x, like(x, math.log2(math.e)), constant(x, _ROUNDER))
-    n = shifted - constant(x, _ROUNDER)
-    r = multiply_add(-n, constant(x, _LOG2_HIGH), x)
-    r = multiply_add(-n, constant(x, _LOG2_LOW), r)
-    return scale(like(x, 1) + multiply_add(r * r, polynomial(r, _EXP), r), shifted)
-
-
-@inlined
 def sigmoid(x):
     """1 / (1 + e^−x), as e^x / (1 + e^x) for negative x: the exponential never overflows."""
     one = like(x, 1)
@@ -241,7 +176,7 @@ def tanh(x):
     one, two = like(x, 1), like(x, 2)
     a = abs(x)
     z = a * a
-    near = multiply_add(a, z * polynomial(z, _TANH), a)
+    near = multiply_add(a, z * _tanh_polynomial(z), a)
     e = exp(-two * a)
     far = one - two * e / (one + e)
     return math.copysign(near if a < like(x, 0.625) else far, x)
@@ -250,7 +185,7 @@ def tanh(x):
 @inlined
 def log1p_unit(t):
     """log(1 + t) for 0 ≤ t ≤ 1."""
-    return multiply_add(t * t, polynomial(t, _LOG1P), t)
+    return multiply_add(t * t, _log1p_polynomial(t), t)
 
 
 @inlined
@@ -262,9 +197,9 @@ def log(x):
     n = n - like(x, 54) if is_subnormal else n
     f = m - like(x, 1)
     square = f * f
-    y = multiply_add(f * square, polynomial(f, _LOG), multiply_add(like(f, -0.5), square, f))
-    y = multiply_add(n, constant(x, _LOG2_LOW), y)
-    y = multiply_add(n, constant(x, _LOG2_HIGH), y)
+    y = multiply_add(f * square, _log_polynomial(f), multiply_add(like(f, -0.5), square, f))
+    y = multiply_add(n, constant(x, LOG2_LOW), y)
+    y = multiply_add(n, constant(x, LOG2_HIGH), y)
     y = y if x > zero else (-infinity if x == zero else like(x, math.nan))
     return x if x == infinity else y
 

@@ -1,0 +1,72 @@
+"""e^x of a number, for use in loops that are vectorized, and of a vector, in LLVM IR: the same bits."""
+
+from __future__ import annotations
+
+import math
+
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from fastnn.kernels.numba_kernels.vector_ir import constant, element_type, multiply_add, polynomial, size_of
+
+# Constants come in pairs: float32's and float64's. Polynomials have their lowest power first.
+# (e^r − 1 − r) / r² on |r| ≤ log(2) / 2.
+_EXP = (
+    (0.49999994, 0.16666521, 0.041668355, 0.008368727, 0.0013816911),
+    (
+        0.5000000000000011,
+        0.1666666666666641,
+        0.04166666666653003,
+        0.008333333333496415,
+        0.001388888894368654,
+        0.0001984126950255551,
+        2.480149302025785e-05,
+        2.7557589806030784e-06,
+        2.763028271297853e-07,
+        2.499902986850977e-08,
+    ),
+)
+# log 2 in two parts: the first has so few bits that its product with an exponent is exact.
+LOG2_HIGH = (0.693145751953125, 0.693147180559663)
+LOG2_LOW = (1.4286068e-06, 2.8235290563031577e-13)
+# Adding 1.5 · 2^(bits of the fraction) rounds to an integer, that stands in the sum's lowest bits.
+_ROUNDER = (1.5 * 2**23, 1.5 * 2**52)
+# Below, e^x rounds to 0.
+_EXP_MIN = (-105.0, -750.0)
+_FRACTION_BITS = (23, 52)
+_BIAS = (127, 1023)
+# 2^n is lifted by so much that it is a normal number for every e^x that is not 0.
+_LIFT = (64, 512)
+
+
+def emit_exp(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """e^x for x ≤ 0, which is all that is needed: 2^n e^r with n = round(x / log 2), |r| ≤ log(2) / 2."""
+    choice = int(size_of(element_type(x.type)) == 8)
+    integer = ir.IntType(8 * size_of(element_type(x.type)))
+    integers = ir.VectorType(integer, x.type.count) if isinstance(x.type, ir.VectorType) else integer
+
+    def of_x(value):
+        return constant(x.type, value)
+
+    low, rounder = of_x(_EXP_MIN[choice]), of_x(_ROUNDER[choice])
+    x = builder.select(builder.fcmp_ordered("<", x, low), low, x)
+    shifted = multiply_add(builder, x, of_x(math.log2(math.e)), rounder)
+    minus_n = builder.fsub(rounder, shifted)
+    r = multiply_add(builder, minus_n, of_x(LOG2_HIGH[choice]), x)
+    r = multiply_add(builder, minus_n, of_x(LOG2_LOW[choice]), r)
+    less_1 = multiply_add(builder, builder.fmul(r, r), polynomial(builder, r, _EXP[choice]), r)
+    n = builder.sub(builder.bitcast(shifted, integers), builder.bitcast(rounder, integers))
+    biased = builder.add(n, constant(integers, _BIAS[choice] + _LIFT[choice]))
+    power = builder.bitcast(builder.shl(biased, constant(integers, _FRACTION_BITS[choice])), x.type)
+    lifted = multiply_add(builder, power, less_1, power)  # the product is exact
+    return builder.fmul(lifted, of_x(2.0 ** -_LIFT[choice]))
+
+
+@intrinsic
+def exp(typingctx, x):
+    """e^x for x ≤ 0."""
+
+    def codegen(context, builder, signature, args):
+        return emit_exp(builder, args[0])
+
+    return x(x), codegen

@@ -1,0 +1,105 @@
+"""Rows of few columns, as most networks' classes are, turned: the lanes of a vector are rows.
+
+A vector along such a row would be half empty, and the row's maximum and sum slow. A tile (columns, lanes)
+holds as many rows as a vector has lanes; what is in the lanes beyond the last row comes to nothing. A row's
+bits don't depend on its lane.
+"""
+
+from __future__ import annotations
+
+import math
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastnn.kernels.numba_kernels.exponential import emit_exp
+from fastnn.kernels.numba_kernels.memory import inlined, offset
+from fastnn.kernels.numba_kernels.packing import turn_in, turn_out
+from fastnn.kernels.numba_kernels.tile import vector_lanes
+from fastnn.kernels.numba_kernels.vector_ir import INT64, carried_loop, constant, lanes_of, load, store
+
+# The longest rows that are turned.
+SHORT_ROW = 32
+
+
+@inlined
+def load_turned(x, rows, columns, tile):
+    """tile[j, i] = x[i, j]."""
+    lanes = vector_lanes(x)
+    for j in range(0, columns, lanes):
+        turn_in(rows, min(lanes, columns - j), offset(x, j), columns, offset(tile, j * lanes), lanes)
+
+
+@inlined
+def store_turned(tile, y, rows, columns):
+    """y[i, j] = tile[j, i]."""
+    lanes = vector_lanes(y)
+    for j in range(0, columns, lanes):
+        turn_out(min(lanes, columns - j), rows, offset(tile, j * lanes), lanes, offset(y, j), columns)
+
+
+def _columns_of(context, builder, signature, args, tiles: int):
+    """The type of a tile's columns, and how to find one in each of the tiles, the first arguments."""
+    real = context.get_data_type(signature.args[0].dtype)
+    lanes = lanes_of(real)
+
+    def column(j):
+        first = builder.mul(j, INT64(lanes))
+        return [builder.gep(tile, [first]) for tile in args[:tiles]]
+
+    return ir.VectorType(real, lanes), column
+
+
+@intrinsic
+def exp_turned(typingctx, x, e, columns, top, total):
+    """top[i] = max_j x[j, i], x −= top, e = e^x and total[i] = Σ_j e[j, i].
+
+    x and e are tiles, top and total vectors. A NaN may be passed over by the maximum.
+    """
+
+    def codegen(context, builder, signature, args):
+        columns, top, total = args[2:]
+        vector, column = _columns_of(context, builder, signature, args, 2)
+
+        def maximum(j, values):
+            x_j = load(builder, column(j)[0], vector)
+            return [builder.select(builder.fcmp_ordered(">", x_j, values[0]), x_j, values[0])]
+
+        (top_lanes,) = carried_loop(builder, INT64(0), columns, 1, [constant(vector, -math.inf)], maximum)
+
+        def add_exp(j, values):
+            x_at, e_at = column(j)
+            x_j = builder.fsub(load(builder, x_at, vector), top_lanes)
+            e_j = emit_exp(builder, x_j)
+            store(builder, x_j, x_at)
+            store(builder, e_j, e_at)
+            return [builder.fadd(values[0], e_j)]
+
+        (total_lanes,) = carried_loop(builder, INT64(0), columns, 1, [constant(vector, 0.0)], add_exp)
+        store(builder, top_lanes, top)
+        store(builder, total_lanes, total)
+        return context.get_dummy_value()
+
+    return types.void(x, e, types.int64, top, total), codegen
+
+
+@intrinsic
+def scale_turned(typingctx, x, y, columns, factor, addend):
+    """y[j, i] = factor[i] x[j, i] + addend[i]; x and y are tiles, factor and addend vectors."""
+
+    def codegen(context, builder, signature, args):
+        columns, factor, addend = args[2:]
+        vector, column = _columns_of(context, builder, signature, args, 2)
+        factor, addend = load(builder, factor, vector), load(builder, addend, vector)
+
+        def scale(j, values):
+            x_at, y_at = column(j)
+            product = builder.fmul(factor, load(builder, x_at, vector))
+            store(builder, builder.fadd(product, addend), y_at)
+            return values
+
+        carried_loop(builder, INT64(0), columns, 1, [], scale)
+        return context.get_dummy_value()
+
+    return types.void(x, y, types.int64, factor, addend), codegen
