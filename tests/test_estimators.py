@@ -91,8 +91,17 @@ def test_clones_and_equal_seeds_give_equal_bits(estimator):
 
 
 @unconverged
-def test_shuffling_changes_the_order():
-    assert (small().fit(X, Y).coefs_[0] != small(shuffle=False).fit(X, Y).coefs_[0]).any()
+def test_the_order_of_the_rows_is_the_random_states():
+    estimator = small(warm_start=True, max_iter=1).fit(X, Y)
+    start, thetas = estimator.network_.theta.copy(), []
+    for settings in ({"random_state": 1}, {"random_state": 1}, {"random_state": 2}, {"shuffle": False}):
+        estimator.network_.theta[...] = start
+        estimator.set_params(**settings).fit(X, Y)
+        thetas.append(estimator.network_.theta.copy())
+    first, again, other, unshuffled = thetas
+    assert_same_bits(again, first)
+    assert (other != first).any()
+    assert (unshuffled != other).any()
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])

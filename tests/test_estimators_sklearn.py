@@ -134,8 +134,8 @@ def test_copied_weights(solver):
     theirs, ours, x, y = both("binary", **SOLVERS[solver])
     generator = np.random.default_rng(1)
     for each in (theirs, ours):
-        each.set_params(batch_size="auto").partial_fit(x[:1], y[:1], classes=np.unique(y))
-        each.set_params(batch_size=64)
+        each.set_params(batch_size="auto", alpha=0).partial_fit(x[:1], y[:1], classes=np.unique(y))
+        each.set_params(batch_size=64, alpha=0.3)  # which don't make the optimizer start afresh
     for layer, (coef, intercept) in enumerate(zip(theirs.coefs_, theirs.intercepts_, strict=True)):
         coef[...] = generator.normal(0, 0.3, coef.shape)
         intercept[...] = generator.normal(0, 0.3, intercept.shape)
@@ -171,9 +171,10 @@ def test_adam_as_it_is_by_default():
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["Nesterov", "Adam"])
-def test_early_stopping(task, solver):
+@pytest.mark.parametrize("tol", [0.0, 0.03])
+def test_early_stopping(task, solver, tol):
     """The same rows are held out, the same scores come out, and the same weights are the best."""
-    settings = {"early_stopping": True, "n_iter_no_change": 3, "max_iter": 40, "alpha": 0.01}
+    settings = {"early_stopping": True, "n_iter_no_change": 3, "max_iter": 40, "alpha": 0.01, "tol": tol}
     theirs, ours, x, y = both(task, **SOLVERS[solver] | settings, activation="tanh")
     theirs.fit(x, y)
     ours.fit(x, y)
