@@ -14,6 +14,7 @@ from fastnn.kernels.numba_kernels.convolution_dense import (
     dense_backward_input,
     dense_backward_weight,
 )
+from fastnn.kernels.numba_kernels.convolution_gather import GATHERED_COLUMNS, gather_images
 from fastnn.kernels.numba_kernels.memory import (
     free,
     heap,
@@ -32,7 +33,15 @@ from fastnn.kernels.numba_kernels.reductions import row_sum
 from fastnn.kernels.numba_kernels.registry import kernel
 from fastnn.kernels.numba_kernels.tap_tiles import correlate, sum_taps, sum_taps_along_pixels
 from fastnn.kernels.numba_kernels.tile import element_bytes, tile_columns, vector_lanes
-from fastnn.kernels.numba_kernels.window import Axis, ceil_divide, pack_strip, strip_of, tap_offsets
+from fastnn.kernels.numba_kernels.window import (
+    Axis,
+    Place,
+    ceil_divide,
+    pack_strip,
+    put,
+    strip_of,
+    tap_offsets,
+)
 
 _Shape = namedtuple(
     "_Shape",
@@ -40,11 +49,10 @@ _Shape = namedtuple(
     "channels filters",
 )
 
-# Where a correlation's output (p, q) goes: to row + p row_step, column + q column_step of planes (h, w).
-_Place = namedtuple("_Place", "h w row row_step column column_step")
-
 # Up to so many filters a correlation's strips are wide: packing would cost more than the additional pixels.
 _WIDE_FILTERS = 4
+# Up to so many channels dx is gathered: of planes of dy much smaller than those of x, or else of any.
+_GATHERED_CHANNELS, _ALWAYS_GATHERED_CHANNELS = 16, 4
 # Up to so many weights dweight is summed with lanes along the pixels: that costs a vector for each weight,
 # but dy isn't transposed.
 _ALONG_PIXELS_WEIGHTS = 1024
@@ -75,27 +83,6 @@ def _is_dense(o):
         o.groups == 1 and o.size_r == o.h and o.size_s == o.w and o.out_h == 1 and o.out_w == 1
         and o.pad_top == 0 and o.pad_left == 0 and o.dilation_h == 1 and o.dilation_w == 1
     )  # fmt: skip
-
-
-@helper
-def _put(place, filters, first, rows, width, made, made_width, mask, y):
-    """Put a strip's outputs, made (filters, rows, made_width), in their place in y; null: they are there.
-
-    Then times 1[mask > 0].
-    """
-    is_elsewhere, is_masked = not is_null(made), not is_null(mask)
-    if not (is_elsewhere or is_masked):
-        return
-    for f in range(filters):
-        for p in range(rows):
-            to = (f * place.h + place.row + (first + p) * place.row_step) * place.w + place.column
-            at = (f * rows + p) * made_width
-            if is_elsewhere:
-                for q in range(width):
-                    y[to + q * place.column_step] = made[at + q]
-            if is_masked:
-                for q in range(to, to + width * place.column_step, place.column_step):
-                    y[q] = y[q] if mask[q] > 0 else like(y[0], 0)
 
 
 @helper
@@ -140,7 +127,7 @@ def _correlate_images(
         a = offset(weight, g * filters * taps)
         correlate(filters, pixels, taps, a, taps, packed, offsets, start, start_step, c, c_row, relu)
         image_mask = mask if is_null(mask) else offset(mask, image_start)
-        _put(place, filters, first, count, columns.out, made, strip.width, image_mask, offset(y, image_start))
+        put(place, filters, first, count, columns.out, made, strip.width, image_mask, offset(y, image_start))
     free(packed)
     free(offsets)
 
@@ -154,7 +141,7 @@ def conv2d(t, n, s, thread, threads):
         dense(o.images, o.filters, taps, t[0], t[1], t[2], n[16] != 0, t[3], thread, threads)
         return
     rows, columns = _window(o)
-    place = _Place(o.out_h, o.out_w, 0, 1, 0, 1)
+    place = Place(o.out_h, o.out_w, 0, 1, 0, 1)
     _correlate_images(
         o, rows, columns, place, o.channels, o.filters, t[0], t[1], t[2], null(t[0]), n[16] != 0, t[3],
         thread, threads,
@@ -187,20 +174,29 @@ def _phase(phase, source, out, taps, stride, pad, dilation):
 
 
 @helper
-def _turn_weight(o, rows, columns, weight, turned):
+def _turn_weight(o, rows, columns, weight, turned, tap_step, filter_step):
     """turned (groups, channels, filters, taps) = weight (groups, filters, channels, r, s): the taps are those
-    of the phase, from last to first.
+    of the phase, from last to first. Its taps are tap_step apart, its filters filter_step.
     """
-    k = 0
+    taps = rows.axis.taps * columns.axis.taps
     for g in range(o.groups):
         for e in range(o.channels):
             for f in range(o.filters):
                 window = ((g * o.filters + f) * o.channels + e) * o.size_r
+                k = (g * o.channels + e) * o.filters * taps + f * filter_step
                 for u in range(rows.axis.taps - 1, -1, -1):
                     row = (window + rows.first_tap + u * rows.tap_step) * o.size_s
                     for v in range(columns.axis.taps - 1, -1, -1):
                         turned[k] = weight[row + columns.first_tap + v * columns.tap_step]
-                        k += 1
+                        k += tap_step
+
+
+@inlined
+def _is_gathered(o):
+    """Whether dx is made of planes of products."""
+    is_small = 4 * o.h * o.w > 5 * o.out_h * o.stride_h * o.out_w * o.stride_w
+    most = _GATHERED_CHANNELS if is_small else _ALWAYS_GATHERED_CHANNELS
+    return o.channels <= most and (is_small or o.filters >= 4 * o.channels) and o.size_s <= GATHERED_COLUMNS
 
 
 @kernel
@@ -217,16 +213,24 @@ def conv2d_backward_input(t, n, s, thread, threads):
         dense_backward_input(o.images, o.filters, taps, t[0], weight, t[2], dx, thread, threads)
         return
     turned = heap(dx, o.groups * o.channels * o.filters * o.size_r * o.size_s)
+    is_gathered = _is_gathered(o)
     for row_phase in range(o.stride_h):
         rows = _phase(row_phase, o.h, o.out_h, o.size_r, o.stride_h, o.pad_top, o.dilation_h)
         for column_phase in range(o.stride_w):
             columns = _phase(column_phase, o.w, o.out_w, o.size_s, o.stride_w, o.pad_left, o.dilation_w)
-            _turn_weight(o, rows, columns, weight, turned)
-            place = _Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
-            _correlate_images(
-                o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, null(dx), t[2], False,
-                dx, thread, threads,
-            )  # fmt: skip
+            place = Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
+            if is_gathered:
+                _turn_weight(o, rows, columns, weight, turned, o.filters, 1)
+                gather_images(
+                    o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, t[2], dx, thread,
+                    threads,
+                )  # fmt: skip
+            else:
+                _turn_weight(o, rows, columns, weight, turned, 1, rows.axis.taps * columns.axis.taps)
+                _correlate_images(
+                    o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, null(dx), t[2],
+                    False, dx, thread, threads,
+                )  # fmt: skip
     free(turned)
 
 

@@ -1,4 +1,4 @@
-"""Reductions of a row, in registers: 16 partial results, then those by halves.
+"""Reductions of a row, in registers: 32 partial results, then those by halves.
 
 The order depends on the row's length alone: a row has the same sum in any batch, on any instruction set.
 """

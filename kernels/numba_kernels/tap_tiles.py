@@ -72,7 +72,7 @@ def correlate(
     """c[f, j] = relu?(bias[f bias_step] + Σ_k weight[f, k] source[offsets[k] + j]): filters, pixels, taps.
 
     Rows of weight and c are weight_row and c_row apart. Every element is one chain of multiply-adds over k in
-    ascending order. Reads source beyond the pixels, less than a vector.
+    ascending order.
     """
 
     def codegen(context, builder, signature, args):
@@ -100,7 +100,9 @@ def _emit_correlate(
 
         def step(k, sums):
             at = builder.gep(pixel, [builder.load(builder.gep(offsets, [k]))])
-            pixels_k = [load(builder, builder.gep(at, [INT64(v * lanes)]), vector) for v in range(vectors)]
+            pixels_k = [
+                load(builder, builder.gep(at, [INT64(v * lanes)]), vector, mask) for v in range(vectors)
+            ]
             weights_k = [broadcast(builder, builder.load(builder.gep(w, [k])), lanes) for w in weights]
             return [
                 multiply_add(builder, weights_k[row], pixels_k[v], x)

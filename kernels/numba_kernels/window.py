@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from fastnn.kernels.numba_kernels.memory import helper, inlined, like, offset
+from fastnn.kernels.numba_kernels.memory import helper, inlined, is_null, like, offset
 from fastnn.kernels.numba_kernels.packing import copy_lanes
 from fastnn.kernels.numba_kernels.tile import vector_lanes
 
@@ -24,6 +24,9 @@ Axis = namedtuple("Axis", "source out taps stride first dilation")
 # lowest, lies at (phase, slot). A row and a vector more follow the last plane. `size` counts them all.
 Strip = namedtuple("Strip", "rows phases slots width shifts plane size")
 
+# Where a correlation's output (p, q) goes: to row + p row_step, column + q column_step of planes (h, w).
+Place = namedtuple("Place", "h w row row_step column column_step")
+
 # The bytes of a strip: with the weights of some filters and the outputs it stays in a 1 MiB L2.
 _STRIP_BYTES = 384 * 1024
 
@@ -34,7 +37,7 @@ def ceil_divide(a, b):
 
 
 @inlined
-def _reach(axis):
+def reach(axis):
     """How far the last tap lies beyond the first."""
     return max(0, axis.taps - 1) * axis.dilation
 
@@ -47,8 +50,8 @@ def strip_of(rows, columns, channels, is_wide, most_rows, lanes, element_bytes):
     """
     width, shifts = columns.out, columns.taps
     if is_wide:
-        width, shifts = columns.out + _reach(columns), 1
-    phases, more_slots = min(rows.stride, _reach(rows) + 1), _reach(rows) // rows.stride
+        width, shifts = columns.out + reach(columns), 1
+    phases, more_slots = min(rows.stride, reach(rows) + 1), reach(rows) // rows.stride
     count = max(1, _STRIP_BYTES // element_bytes // max(1, channels * shifts * phases * width) - more_slots)
     # Rows that fill whole vectors, where so many fit.
     grain = 1
@@ -121,3 +124,24 @@ def pack_strip(rows, columns, strip, x, channels, first, count, to):
                     strip.width, columns.stride, offset(x, lowest * columns.source + shift),
                     rows.stride * columns.source, begin, end, top, bottom, slots, offset(to, at),
                 )  # fmt: skip
+
+
+@helper
+def put(place, filters, first, rows, width, made, made_width, mask, y):
+    """Put a strip's outputs, made (filters, rows, made_width), in their place in y; null: they are there.
+
+    Then times 1[mask > 0].
+    """
+    is_elsewhere, is_masked = not is_null(made), not is_null(mask)
+    if not (is_elsewhere or is_masked):
+        return
+    for f in range(filters):
+        for p in range(rows):
+            to = (f * place.h + place.row + (first + p) * place.row_step) * place.w + place.column
+            at = (f * rows + p) * made_width
+            if is_elsewhere:
+                for q in range(width):
+                    y[to + q * place.column_step] = made[at + q]
+            if is_masked:
+                for q in range(to, to + width * place.column_step, place.column_step):
+                    y[q] = y[q] if mask[q] > 0 else like(y[0], 0)
