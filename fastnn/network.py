@@ -175,8 +175,8 @@ class Network:
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The loss that a training step on the batch (X, y) would have now: what `gradients` are of.
 
-        As there, dropout drops, and batch norm takes the batch's mean and variance. The optimizer's L2 penalty
-        isn't in it. `evaluate` has the loss of predictions.
+        As there, dropout drops, and batch norm takes the mean and variance of the batch. It is without the L2
+        penalty of the optimizer. `evaluate` has the loss of predictions.
         """
         rows = check_rows(X, y, sample_weight, self.loss_function, self.input_shape)
         with self._run(replace(_PASSES, backward=False), *rows) as program:

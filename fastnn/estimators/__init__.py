@@ -8,7 +8,7 @@ What differs from scikit-learn's; in all else the tests hold the two to be equal
 - The rows' order is drawn from `random_state`, but isn't scikit-learn's. The first weights are, and so are
   the rows that early stopping holds out.
 - sample_weight is divided by its mean over all rows, not by its sum over each batch, so that a row counts as
-  much in whichever batch it is. In a batch of all rows that is the same.
+  much in whichever batch it is. In a batch of all rows that is the same. It must not be negative.
 - The reported loss of several outputs of a regression is the mean over them, as there, but of the penalty as
   well: apart from that factor the gradient is the loss's own, and so lbfgs minimises what it reports.
 - Probabilities of 0 and 1 aren't clipped in the loss.

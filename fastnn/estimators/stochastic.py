@@ -148,8 +148,7 @@ class _Progress(Callback):
         self._say(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         improved = self._is_better_loss() if self.held_out is None else self._is_better_score(network)
         estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
-        scaling = estimator.solver == "sgd" and estimator.learning_rate == "invscaling"
-        if scaling:
+        if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
             _change_rate(network, estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t)
         if estimator._no_improvement_count > estimator.n_iter_no_change:
             self._stop_or_slow_down(network)
