@@ -14,6 +14,7 @@ from fastnn.kernels.numba_kernels.convolution_dense import (
     dense_backward_input,
     dense_backward_weight,
 )
+from fastnn.kernels.numba_kernels.convolution_depthwise import depthwise, depthwise_backward_weight
 from fastnn.kernels.numba_kernels.convolution_gather import GATHERED_COLUMNS, gather_images
 from fastnn.kernels.numba_kernels.memory import (
     free,
@@ -42,6 +43,7 @@ from fastnn.kernels.numba_kernels.window import (
     strip_of,
     tap_offsets,
 )
+from fastnn.kernels.numba_kernels.window_loops import Window
 
 _Shape = namedtuple(
     "_Shape",
@@ -82,6 +84,21 @@ def _is_dense(o):
     return (
         o.groups == 1 and o.size_r == o.h and o.size_s == o.w and o.out_h == 1 and o.out_w == 1
         and o.pad_top == 0 and o.pad_left == 0 and o.dilation_h == 1 and o.dilation_w == 1
+    )  # fmt: skip
+
+
+@inlined
+def _is_depthwise(o):
+    """Whether a group has one channel and few filters."""
+    return o.channels == 1 and o.filters <= 2 and o.dilation_h == 1 and o.dilation_w == 1
+
+
+@inlined
+def _plane_window(rows, columns):
+    """The window of one plane, without dilation."""
+    return Window(
+        rows.source, columns.source, rows.taps, columns.taps, rows.stride, columns.stride, -rows.first,
+        -columns.first, rows.out, columns.out,
     )  # fmt: skip
 
 
@@ -141,6 +158,12 @@ def conv2d(t, n, s, thread, threads):
         dense(o.images, o.filters, taps, t[0], t[1], t[2], n[16] != 0, t[3], thread, threads)
         return
     rows, columns = _window(o)
+    if _is_depthwise(o):
+        depthwise(
+            _plane_window(rows, columns), o.images, o.groups, o.filters, t[0], t[1], t[2], n[16] != 0,
+            null(t[0]), t[3], thread, threads,
+        )  # fmt: skip
+        return
     place = Place(o.out_h, o.out_w, 0, 1, 0, 1)
     _correlate_images(
         o, rows, columns, place, o.channels, o.filters, t[0], t[1], t[2], null(t[0]), n[16] != 0, t[3],
@@ -213,13 +236,20 @@ def conv2d_backward_input(t, n, s, thread, threads):
         dense_backward_input(o.images, o.filters, taps, t[0], weight, t[2], dx, thread, threads)
         return
     turned = heap(dx, o.groups * o.channels * o.filters * o.size_r * o.size_s)
+    is_depthwise = _is_depthwise(o) and o.filters == 1 and o.stride_h == 1 and o.stride_w == 1
     is_gathered = _is_gathered(o)
     for row_phase in range(o.stride_h):
         rows = _phase(row_phase, o.h, o.out_h, o.size_r, o.stride_h, o.pad_top, o.dilation_h)
         for column_phase in range(o.stride_w):
             columns = _phase(column_phase, o.w, o.out_w, o.size_s, o.stride_w, o.pad_left, o.dilation_w)
             place = Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
-            if is_gathered:
+            if is_depthwise:
+                _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
+                depthwise(
+                    _plane_window(rows.axis, columns.axis), o.images, o.groups, 1, t[0], turned, null(dx),
+                    False, t[2], dx, thread, threads,
+                )  # fmt: skip
+            elif is_gathered:
                 _turn_weight(o, rows, columns, weight, turned, o.filters, 1)
                 gather_images(
                     o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, t[2], dx, thread,
@@ -314,6 +344,12 @@ def conv2d_backward_weight(t, n, s, thread, threads):
     taps = o.channels * o.size_r * o.size_s
     if _is_dense(o):
         dense_backward_weight(o.images, o.filters, taps, t[0], t[1], t[2], t[3], thread, threads)
+        return
+    if _is_depthwise(o):
+        window = _plane_window(*_window(o))
+        depthwise_backward_weight(
+            window, o.images, o.groups, o.filters, t[0], t[1], t[2], t[3], thread, threads
+        )  # fmt: skip
         return
     at, end = share(o.groups * taps, 1, thread, threads)
     while at < end:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fastnn.kernels.numba_kernels import vector_math
 from fastnn.kernels.numba_kernels.memory import inlined, offset, stack
-from fastnn.kernels.numba_kernels.reductions import row_max, row_sum
+from fastnn.kernels.numba_kernels.reductions import row_max_number, row_sum
 from fastnn.kernels.numba_kernels.tile import vector_lanes
 from fastnn.kernels.numba_kernels.turned_rows import (
     SHORT_ROW,
@@ -47,7 +47,7 @@ def exp_rows(x, rows, columns, centred, e, top, total):
             exp_turned(tile, offset(e, i * columns), columns, offset(top, i), offset(total, i))
         return
     for i in range(rows):
-        top[i] = row_max(offset(x, i * columns), columns)
+        top[i] = row_max_number(offset(x, i * columns), columns)
         for k in range(i * columns, (i + 1) * columns):
             centred[k] = x[k] - top[i]
     for k in range(rows * columns):

@@ -106,10 +106,9 @@ def _stack_of(dtype: types.Type | None):
 
 
 # Uninitialized scratch of `count` (a constant) elements that lasts until the function returns: of the dtype
-# that `pointer` points to, or of float64 or int32.
+# that `pointer` points to, or of float64.
 stack = _stack_of(None)
 stack_float64 = _stack_of(types.float64)
-stack_int32 = _stack_of(types.int32)
 
 
 def _heap_of(dtype: types.Type | None):
@@ -135,8 +134,9 @@ def _heap_of(dtype: types.Type | None):
     return heap
 
 
-# Uninitialized scratch of `count` elements, until `free`: of the dtype that `pointer` points to, or of int64.
+# Uninitialized scratch of `count` elements, until `free`: of the dtype that `pointer` points to, or integers.
 heap = _heap_of(None)
+heap_int32 = _heap_of(types.int32)
 heap_int64 = _heap_of(types.int64)
 
 

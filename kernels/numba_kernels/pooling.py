@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from fastnn.kernels.numba_kernels.memory import helper, inlined, like, offset, share, stack, stack_int32
+from fastnn.kernels.numba_kernels.memory import free, heap, heap_int32, helper, inlined, like, offset, share
+from fastnn.kernels.numba_kernels.reductions import row_max, row_sum
 from fastnn.kernels.numba_kernels.registry import kernel
 from fastnn.kernels.numba_kernels.tile import vector_lanes
+from fastnn.kernels.numba_kernels.window_loops import Window
 from fastnn.kernels.numba_kernels.window_pairs import (
     max_pairs,
     max_pairs_backward,
@@ -35,12 +37,41 @@ def _shape(n):
 
 
 @inlined
+def _window(o):
+    return Window(
+        o.h, o.w, o.size_r, o.size_s, o.stride_h, o.stride_w, o.pad_top, o.pad_left, o.out_h, o.out_w
+    )  # fmt: skip
+
+
+@inlined
 def _are_pairs(o):
     """Whether the windows are 2 x 2 and lie side by side."""
     return (
         o.size_r == 2 and o.size_s == 2 and o.stride_h == 2 and o.stride_w == 2
         and o.pad_top == 0 and o.pad_left == 0 and 2 * o.out_h <= o.h and 2 * o.out_w <= o.w
     )  # fmt: skip
+
+
+@inlined
+def _is_whole(o):
+    """Whether there is one window, which is the whole plane."""
+    return (
+        o.out_h == 1 and o.out_w == 1 and o.size_r == o.h and o.size_s == o.w and o.pad_top + o.pad_left == 0
+    )
+
+
+@helper
+def _first_maximum(x, count):
+    """The index of the maximum, or of the last NaN."""
+    largest, k = row_max(x, count), 0
+    if largest != largest:
+        k = count - 1
+        while x[k] == x[k]:
+            k -= 1
+    else:
+        while x[k] != largest:
+            k += 1
+    return k
 
 
 @inlined
@@ -51,36 +82,37 @@ def _rows(o, p):
 
 
 @helper
-def _clear(o, x):
+def _fill(o, x, value):
     for i in range(o.h * o.w):
-        x[i] = like(x[0], 0)
+        x[i] = value
 
 
 @inlined
 def _clear_rest(o, x):
     """Clear the plane if windows side by side don't cover it."""
     if 2 * o.out_h < o.h or 2 * o.out_w < o.w:
-        _clear(o, x)
+        _fill(o, x, like(x[0], 0))
 
 
 @kernel
 def max_pool2d(t, n, s, thread, threads):
     """y = the maximum of each window of x; a NaN in the window wins."""
     o, lanes = _shape(n), vector_lanes(t[0])
-    first_plane, last_plane = share(o.planes, 1, thread, threads)
-    for plane in range(first_plane, last_plane):
-        x, y = offset(t[0], plane * o.h * o.w), offset(t[1], plane * o.out_h * o.out_w)
-        if _are_pairs(o):
+    size, out_size = o.h * o.w, o.out_h * o.out_w
+    begin, end = share(o.planes, 1, thread, threads)
+    if _are_pairs(o):
+        for plane in range(begin, end):
+            x, y = offset(t[0], plane * size), offset(t[1], plane * out_size)
             for p in range(o.out_h):
                 for q in range(0, o.out_w, lanes):
                     pixels, to = offset(x, 2 * (p * o.w + q)), offset(y, p * o.out_w + q)
                     max_pairs(pixels, o.w, o.w - 2 * q, to, o.out_w - q)
-            continue
-        for p in range(o.out_h):
-            begin, end = _rows(o, p)
-            for q in range(0, o.out_w, lanes):
-                left, to = q * o.stride_w - o.pad_left, offset(y, p * o.out_w + q)
-                max_windows(x, o.w, begin, end, left, o.size_s, o.stride_w, o.out_w - q, to)
+    elif _is_whole(o):
+        for plane in range(begin, end):
+            t[1][plane] = row_max(offset(t[0], plane * size), size)
+    else:
+        for plane in range(begin, end):
+            max_windows(offset(t[0], plane * size), _window(o), offset(t[1], plane * out_size))
 
 
 @kernel
@@ -89,7 +121,7 @@ def max_pool2d_backward(t, n, s, thread, threads):
     1[x > 0] if relu.
     """
     o, lanes, relu = _shape(n), vector_lanes(t[1]), n[11] != 0
-    largest, where = stack(t[1], 16), stack_int32(t[1], 16)
+    largest, where = heap(t[1], o.out_h * o.out_w), heap_int32(t[1], o.out_h * o.out_w)
     first_plane, last_plane = share(o.planes, 1, thread, threads)
     for plane in range(first_plane, last_plane):
         x, dx = offset(t[1], plane * o.h * o.w), offset(t[2], plane * o.h * o.w)
@@ -103,37 +135,39 @@ def max_pool2d_backward(t, n, s, thread, threads):
                         gradient, o.out_w - q, offset(x, at), o.w, o.w - 2 * q, relu, offset(dx, at)
                     )
             continue
-        _clear(o, dx)
-        for p in range(o.out_h):
-            begin, end = _rows(o, p)
-            for q in range(0, o.out_w, lanes):
-                left = q * o.stride_w - o.pad_left
-                argmax_windows(x, o.w, begin, end, left, o.size_s, o.stride_w, largest, where)
-                for j in range(min(lanes, o.out_w - q)):
-                    # A select, not a branch that data would make unpredictable.
-                    gradient = dy[p * o.out_w + q + j]
-                    dx[where[j]] += gradient if largest[j] > 0 or not relu else like(gradient, 0)
+        _fill(o, dx, like(dx[0], 0))
+        if _is_whole(o):
+            k = _first_maximum(x, o.h * o.w)
+            dx[k] = dy[0] if x[k] > 0 or not relu else like(dy[0], 0)
+            continue
+        argmax_windows(x, _window(o), largest, where)
+        for j in range(o.out_h * o.out_w):
+            # A select, not a branch that data would make unpredictable.
+            dx[where[j]] += dy[j] if largest[j] > 0 or not relu else like(dy[0], 0)
+    free(largest)
+    free(where)
 
 
 @kernel
 def avg_pool2d(t, n, s, thread, threads):
     """y = Σ of each window of x / (r s), padding counted as zeros."""
     o, lanes = _shape(n), vector_lanes(t[0])
+    size, out_size = o.h * o.w, o.out_h * o.out_w
     area = like(t[0][0], o.size_r * o.size_s)
-    first_plane, last_plane = share(o.planes, 1, thread, threads)
-    for plane in range(first_plane, last_plane):
-        x, y = offset(t[0], plane * o.h * o.w), offset(t[1], plane * o.out_h * o.out_w)
-        if _are_pairs(o):
+    begin, end = share(o.planes, 1, thread, threads)
+    if _are_pairs(o):
+        for plane in range(begin, end):
+            x, y = offset(t[0], plane * size), offset(t[1], plane * out_size)
             for p in range(o.out_h):
                 for q in range(0, o.out_w, lanes):
                     pixels, to = offset(x, 2 * (p * o.w + q)), offset(y, p * o.out_w + q)
                     mean_pairs(pixels, o.w, o.w - 2 * q, to, o.out_w - q)
-            continue
-        for p in range(o.out_h):
-            begin, end = _rows(o, p)
-            for q in range(0, o.out_w, lanes):
-                left, to = q * o.stride_w - o.pad_left, offset(y, p * o.out_w + q)
-                mean_windows(x, o.w, begin, end, left, o.size_s, o.stride_w, o.out_w - q, area, to)
+    elif _is_whole(o):
+        for plane in range(begin, end):
+            t[1][plane] = row_sum(offset(t[0], plane * size), size) / area
+    else:
+        for plane in range(begin, end):
+            mean_windows(offset(t[0], plane * size), _window(o), area, offset(t[1], plane * out_size))
 
 
 @kernel
@@ -142,16 +176,21 @@ def avg_pool2d_backward(t, n, s, thread, threads):
     o, lanes = _shape(n), vector_lanes(t[0])
     area = like(t[0][0], o.size_r * o.size_s)
     first_plane, last_plane = share(o.planes, 1, thread, threads)
-    for plane in range(first_plane, last_plane):
-        dx, dy = offset(t[1], plane * o.h * o.w), offset(t[0], plane * o.out_h * o.out_w)
-        if _are_pairs(o):
+    if _are_pairs(o):
+        for plane in range(first_plane, last_plane):
+            dx, dy = offset(t[1], plane * o.h * o.w), offset(t[0], plane * o.out_h * o.out_w)
             _clear_rest(o, dx)
             for p in range(o.out_h):
                 for q in range(0, o.out_w, lanes):
                     gradient, at = offset(dy, p * o.out_w + q), 2 * (p * o.w + q)
                     mean_pairs_backward(gradient, o.out_w - q, o.w, o.w - 2 * q, offset(dx, at))
+        return
+    for plane in range(first_plane, last_plane):
+        dx, dy = offset(t[1], plane * o.h * o.w), offset(t[0], plane * o.out_h * o.out_w)
+        if _is_whole(o):
+            _fill(o, dx, dy[0] / area)
             continue
-        _clear(o, dx)
+        _fill(o, dx, like(dx[0], 0))
         for p in range(o.out_h):
             begin, end = _rows(o, p)
             row = offset(dy, p * o.out_w)

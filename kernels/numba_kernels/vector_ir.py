@@ -17,8 +17,8 @@ INT32, INT64 = ir.IntType(32), ir.IntType(64)
 
 
 def size_of(real: ir.Type) -> int:
-    """Bytes of a float or double."""
-    return 4 if isinstance(real, ir.FloatType) else 8
+    """Bytes of a float, double or integer."""
+    return real.width // 8 if isinstance(real, ir.IntType) else 4 if isinstance(real, ir.FloatType) else 8
 
 
 def lanes_of(real: ir.Type) -> int:

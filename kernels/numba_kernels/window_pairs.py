@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from fastnn.kernels.numba_kernels.reductions import larger
 from fastnn.kernels.numba_kernels.vector_ir import (
     INT64,
     broadcast,
@@ -21,7 +22,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     size_of,
     store,
 )
-from fastnn.kernels.numba_kernels.window_rows import larger, wins
+from fastnn.kernels.numba_kernels.window_rows import wins
 
 # After loads under a mask processors don't fetch what follows by themselves: it is asked for, so many bytes
 # before.

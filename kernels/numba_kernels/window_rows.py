@@ -1,16 +1,12 @@
-"""Pooling's windows, a vector of adjacent ones at a time, written as LLVM IR.
-
-Along a row the columns that one element of the windows meets are a stride apart. Strides of 1 and 2 are loads
-and shuffles; others are gathered.
-"""
+"""Pooling's windows, a vector of adjacent ones at a time, written as LLVM IR."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels.vector_ir import (
@@ -18,78 +14,32 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     INT64,
     broadcast,
     carried_loop,
+    constant,
     first_lanes,
     lanes_of,
     load,
     shuffle,
-    size_of,
     store,
 )
-
-Values = list[ir.Value]
-
-
-def _int_lanes(lanes: int) -> ir.VectorType:
-    return ir.VectorType(INT32, lanes)
-
-
-def _counted(builder: ir.IRBuilder, first: ir.Value, lanes: int) -> ir.Value:
-    """The numbers first, first + 1, …, as int32."""
-    numbers = ir.Constant(_int_lanes(lanes), list(range(lanes)))
-    return builder.add(broadcast(builder, builder.trunc(first, INT32), lanes), numbers)
-
-
-def _is_index(builder: ir.IRBuilder, numbers: ir.Value, size: ir.Value) -> ir.Value:
-    """Which numbers lie in 0 … size − 1."""
-    lanes = numbers.type.count
-    return builder.icmp_unsigned("<", numbers, broadcast(builder, builder.trunc(size, INT32), lanes))
-
-
-def _load_inside(builder, x, size, first, vector, otherwise) -> ir.Value:
-    """The elements first, first + 1, … of x (size,); `otherwise` outside."""
-    mask = _is_index(builder, _counted(builder, first, vector.count), size)
-    return load(builder, builder.gep(x, [first]), vector, mask, otherwise)
-
-
-def _gather(builder, x, indices, mask, vector, otherwise) -> ir.Value:
-    """The elements of x at these indices; `otherwise` where the mask is unset."""
-    lanes, numbers = vector.count, ir.VectorType(INT64, vector.count)
-    size = ir.Constant(numbers, [size_of(vector.element)] * lanes)
-    bytes_ = builder.mul(builder.sext(indices, numbers), size)
-    start = broadcast(builder, builder.ptrtoint(x, INT64), lanes)
-    addresses = builder.inttoptr(builder.add(start, bytes_), ir.VectorType(x.type, lanes))
-    function = ir.FunctionType(vector, [addresses.type, INT32, mask.type, vector])
-    name = f"llvm.masked.gather.v{lanes}{vector.element.intrinsic_name}.v{lanes}p0"
-    gather = cgutils.get_or_insert_function(builder.module, function, name)
-    return builder.call(gather, [addresses, INT32(size_of(vector.element)), mask, otherwise])
-
-
-def _load_columns(builder, x, size, first, stride, known, vector, otherwise) -> ir.Value:
-    """The elements first, first + stride, … of x (size,), `otherwise` outside; `known` as in _for_stride."""
-    lanes = vector.count
-    if known == 1:
-        return _load_inside(builder, x, size, first, vector, otherwise)
-    if known == 2:
-        low, high = (
-            _load_inside(builder, x, size, builder.add(first, INT64(start)), vector, otherwise)
-            for start in (0, lanes)
-        )
-        return shuffle(builder, low, high, list(range(0, 2 * lanes, 2)))
-    steps = builder.mul(
-        _counted(builder, INT64(0), lanes), broadcast(builder, builder.trunc(stride, INT32), lanes)
-    )
-    columns = builder.add(steps, broadcast(builder, builder.trunc(first, INT32), lanes))
-    return _gather(builder, x, columns, _is_index(builder, columns, size), vector, otherwise)
+from fastnn.kernels.numba_kernels.window_loops import (
+    counted,
+    gather,
+    is_index,
+    larger_number,
+    load_inside,
+    over_windows,
+    plane_of,
+)
 
 
 def _load_spread(builder, x, size, first, stride, known, vector, zero) -> ir.Value:
     """Lane j is x[(first + j) / stride] where that is an index of x (size,), else 0."""
     lanes = vector.count
     if known == 1:
-        return _load_inside(builder, x, size, first, vector, zero)
+        return load_inside(builder, x, size, first, vector, zero)
     if known == 2:
         start = builder.ashr(builder.add(first, INT64(1)), INT64(1))
-        loaded = _load_inside(builder, x, size, start, vector, zero)
+        loaded = load_inside(builder, x, size, start, vector, zero)
         even = [lane // 2 if lane % 2 == 0 else lanes for lane in range(lanes)]
         odd = [lanes if lane % 2 == 0 else lane // 2 for lane in range(lanes)]
         is_even = builder.icmp_signed("==", builder.and_(first, INT64(1)), INT64(0))
@@ -97,15 +47,13 @@ def _load_spread(builder, x, size, first, stride, known, vector, zero) -> ir.Val
             is_even, shuffle(builder, loaded, zero, even), shuffle(builder, loaded, zero, odd)
         )
     # The quotients of integers below 2^24 that are whole numbers are exact in float32.
-    numbers = _counted(builder, first, lanes)
+    numbers = counted(builder, first, lanes)
     strides = broadcast(builder, builder.trunc(stride, INT32), lanes)
     floats = ir.VectorType(ir.FloatType(), lanes)
     quotients = builder.fdiv(builder.sitofp(numbers, floats), builder.sitofp(strides, floats))
     indices = builder.fptosi(quotients, numbers.type)
     is_whole = builder.icmp_signed("==", builder.mul(indices, strides), numbers)
-    return _gather(
-        builder, x, indices, builder.and_(is_whole, _is_index(builder, indices, size)), vector, zero
-    )
+    return gather(builder, x, indices, builder.and_(is_whole, is_index(builder, indices, size)), vector, zero)
 
 
 def _for_stride(builder: ir.IRBuilder, stride: ir.Value, body: Callable[[int | None], None]) -> None:
@@ -120,144 +68,99 @@ def _for_stride(builder: ir.IRBuilder, stride: ir.Value, body: Callable[[int | N
             body(known)
 
 
-def _over_windows(
-    builder: ir.IRBuilder,
-    window: Values,
-    vector: ir.VectorType,
-    otherwise: ir.Value,
-    values: Values,
-    step: Callable[[Values, ir.Value, ir.Value], Values],
-    finish: Callable[[Values], None],
-    by_rows: bool = False,
-) -> None:
-    """values = step(values, pixels, index of the first) for the elements of the windows; finish(values).
-
-    They come column by column, which is faster, or row by row. `otherwise` is what the windows hold outside
-    of the image.
-    """
-    x, width, begin, end, first, size, stride = window
-
-    def loops(known):
-        def element(row, v, values):
-            column, row_start = builder.add(first, v), builder.mul(row, width)
-            at = builder.gep(x, [row_start])
-            pixels = _load_columns(builder, at, width, column, stride, known, vector, otherwise)
-            return step(values, pixels, builder.add(row_start, column))
-
-        rows, columns = (begin, end), (INT64(0), size)
-        outer, inner = (rows, columns) if by_rows else (columns, rows)
-
-        def line(i, values):
-            def cell(j, values):
-                return element(i, j, values) if by_rows else element(j, i, values)
-
-            return carried_loop(builder, *inner, 1, values, cell)
-
-        finish(carried_loop(builder, *outer, 1, values, line))
-
-    _for_stride(builder, stride, loops)
-
-
 def wins(builder: ir.IRBuilder, x: ir.Value, best: ir.Value) -> ir.Value:
     """Whether x is larger than the best so far, or a NaN."""
     return builder.or_(builder.fcmp_ordered(">", x, best), builder.fcmp_unordered("uno", x, x))
 
 
-def larger(builder: ir.IRBuilder, x: ir.Value, best: ir.Value) -> ir.Value:
-    """x where it wins, else the best: in two steps, the first of which is one instruction."""
-    either = builder.select(builder.fcmp_ordered(">", x, best), x, best)
-    return builder.select(builder.fcmp_unordered("uno", x, x), x, either)
-
-
 @intrinsic
-def max_windows(typingctx, x, width, begin, end, first, size, stride, count, y):
-    """y[j] = the maximum of window j, for j < count, a vector at most; a NaN wins.
-
-    Window j is rows begin … end − 1 and columns first + j stride … + size − 1 of x (·, width), as far as they
-    lie inside.
-    """
+def max_windows(typingctx, x, window, y):
+    """y = the maximum of each window of the plane x, a `Window`; a NaN wins."""
 
     def codegen(context, builder, signature, args):
-        *window, count, y = args
-        real = context.get_data_type(x.dtype)
-        lanes = lanes_of(real)
-        vector = ir.VectorType(real, lanes)
-        lowest = broadcast(builder, real(float("-inf")), lanes)
+        x, window, y = args
+        vector, o, place = plane_of(context, builder, signature.args[0], window)
+        lowest, nan = constant(vector, -math.inf), constant(vector, math.nan)
+        nowhere = ir.Constant(ir.VectorType(ir.IntType(1), vector.count), None)
 
-        def step(values, pixels, _):
-            return [larger(builder, pixels, values[0])]
+        def step(values, pixels, *_):
+            # NaNs beside the maximum: else every comparison would wait for the one before.
+            best, is_nan = values
+            best = builder.select(builder.fcmp_ordered(">", pixels, best), pixels, best)
+            return [best, builder.or_(is_nan, builder.fcmp_unordered("uno", pixels, pixels))]
 
-        def finish(values):
-            store(builder, values[0], y, first_lanes(builder, count, lanes))
+        def finish(values, p, q):
+            best, is_nan = values
+            store(builder, builder.select(is_nan, nan, best), *place(y, p, q))
 
-        _over_windows(builder, window, vector, lowest, [lowest], step, finish)
+        over_windows(builder, x, o, vector, lowest, lambda p, q: [lowest, nowhere], step, finish)
         return context.get_dummy_value()
 
-    return types.void(x, *[types.int64] * 7, y), codegen
+    return types.void(x, window, y), codegen
 
 
 @intrinsic
-def mean_windows(typingctx, x, width, begin, end, first, size, stride, count, area, y):
-    """y[j] = Σ of window j / area, of windows as in max_windows."""
+def mean_windows(typingctx, x, window, area, y):
+    """y = Σ of each window of the plane x, a `Window`, / area."""
 
     def codegen(context, builder, signature, args):
-        *window, count, area, y = args
-        real = context.get_data_type(x.dtype)
-        lanes = lanes_of(real)
-        vector = ir.VectorType(real, lanes)
-        zero = ir.Constant(vector, None)
+        x, window, area, y = args
+        vector, o, place = plane_of(context, builder, signature.args[0], window)
+        zero, areas = constant(vector, 0.0), broadcast(builder, area, vector.count)
 
-        def step(values, pixels, _):
+        def step(values, pixels, *_):
             return [builder.fadd(values[0], pixels)]
 
-        def finish(values):
-            mean = builder.fdiv(values[0], broadcast(builder, area, lanes))
-            store(builder, mean, y, first_lanes(builder, count, lanes))
+        def finish(values, p, q):
+            store(builder, builder.fdiv(values[0], areas), *place(y, p, q))
 
-        _over_windows(builder, window, vector, zero, [zero], step, finish)
+        over_windows(builder, x, o, vector, zero, lambda p, q: [zero], step, finish)
         return context.get_dummy_value()
 
-    return types.void(x, *[types.int64] * 7, x.dtype, y), codegen
+    return types.void(x, window, x.dtype, y), codegen
 
 
 @intrinsic
-def argmax_windows(typingctx, x, width, begin, end, first, size, stride, largest, where):
-    """The maxima of a vector of windows as in max_windows, and their indices in x.
+def argmax_windows(typingctx, x, window, largest, where):
+    """The maximum of each window of the plane x, a `Window`, and its index in x (int32).
 
     Of equal ones it is the first, of NaNs the last.
     """
 
     def codegen(context, builder, signature, args):
-        *window, largest, where = args
-        width, begin, first, stride = window[1], window[2], window[4], window[6]
-        real = context.get_data_type(x.dtype)
-        lanes = lanes_of(real)
-        vector = ir.VectorType(real, lanes)
-        lowest = broadcast(builder, real(float("-inf")), lanes)
-        zero = ir.Constant(_int_lanes(lanes), None)
+        x, window, largest, where = args
+        vector, o, place = plane_of(context, builder, signature.args[0], window)
+        lanes, lowest = vector.count, constant(vector, -math.inf)
 
         def lanes_with(number):
             return broadcast(builder, builder.trunc(number, INT32), lanes)
 
-        steps = builder.mul(_counted(builder, INT64(0), lanes), lanes_with(stride))
-        columns = builder.add(lanes_with(first), steps)
-        inside = builder.select(builder.icmp_signed(">", columns, zero), columns, zero)
-        start = builder.add(lanes_with(builder.mul(begin, width)), inside)
+        steps = builder.mul(counted(builder, INT64(0), lanes), lanes_with(o.stride_w))
 
-        def step(values, pixels, at):
+        def step(values, pixels, u, v, at):
             best, index = values
             is_won = wins(builder, pixels, best)
             here = builder.add(lanes_with(at), steps)
             return [builder.select(is_won, pixels, best), builder.select(is_won, here, index)]
 
-        def finish(values):
-            store(builder, values[0], largest)
-            store(builder, values[1], where)
+        def finish(values, p, q):
+            for output, value in zip((largest, where), values, strict=True):
+                store(builder, value, *place(output, p, q))
 
-        _over_windows(builder, window, vector, lowest, [lowest, start], step, finish, by_rows=True)
+        def start(p, q):
+            """The first pixel inside."""
+            top = builder.sub(builder.mul(p, o.stride_h), o.pad_top)
+            left = builder.sub(builder.mul(q, o.stride_w), o.pad_left)
+            columns = builder.add(lanes_with(left), steps)
+            zero = ir.Constant(columns.type, None)
+            inside = builder.select(builder.icmp_signed(">", columns, zero), columns, zero)
+            row = builder.mul(larger_number(builder, INT64(0), top), o.w)
+            return [lowest, builder.add(lanes_with(row), inside)]
+
+        over_windows(builder, x, o, vector, lowest, start, step, finish)
         return context.get_dummy_value()
 
-    return types.void(x, *[types.int64] * 6, largest, where), codegen
+    return types.void(x, window, largest, where), codegen
 
 
 @intrinsic
