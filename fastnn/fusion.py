@@ -6,6 +6,9 @@
 - In a prediction conv2d, then batch_norm_inference: the norm goes into the weights, which are few beside the
   pixels, so one op that writes N. This one rounds elsewhere. (After a dense layer the weights are many beside
   the outputs of a row, and the norm stays.)
+- conv2d, then max_pool2d: one op that writes P, and in training what was pooled, in the order in which the
+  gradients read it. max_pool2d_backward is a part of these, and dZ is never stored. Those by weight round
+  elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +17,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from fastnn.ops import Op, make_op
+import numpy as np
+
+from fastnn.backend import get_backend
+from fastnn.kernels import native
+from fastnn.ops import Op, Tensor, make_op
 
 
 def fuse(ops: Sequence[Op]) -> list[Op]:
@@ -28,6 +35,9 @@ def fuse(ops: Sequence[Op]) -> list[Op]:
             at = fused.index(first)
             fused[at : at + 1] = joined
             fused.remove(second)
+    for op in ops:
+        if op.kernel == "max_pool2d":
+            fused = _join_max_pool(op, fused)
     return fused
 
 
@@ -73,6 +83,54 @@ def _join_batch_norm(first: Op, second: Op) -> tuple[Op, ...]:
     numbers = {"channels": weight.shape[0], "inner": prod(weight.shape[1:]), **second.scalars}
     fold = make_op("fold_batch_norm", [weight, bias, *second.reads[1:]], folded, numbers)
     return fold, replace(first, reads=(x, *folded), writes=second.writes)
+
+
+def _join_max_pool(pool: Op, ops: list[Op]) -> list[Op]:
+    """a = conv2d(x, w, b), p = max_pool2d(a): p = conv2d_max_pool2d(x, w, b), and so in the gradients.
+
+    These read what was pooled in blocks of images, and do the pool's backward pass by themselves.
+    """
+    (a,) = pool.reads
+    assert a is not None
+    conv = next((op for op in ops if op.kernel == "conv2d" and a in op.writes), None)
+    backward = [op for op in ops if a.name in op.names_read and op is not pool]
+    gradients = [op for op in ops if any(op.names_read & each.names_written for each in backward)]
+    if conv is None or not _takes_pool(conv, pool, backward, gradients):
+        return ops
+    images, *shape = a.shape
+    blocks = Tensor(f"{a.name}_blocks", (images // 16, *shape, 16), a.dtype) if backward else None
+    numbers: dict[str, float] = {**conv.sizes, "pool": pool.sizes["r"]}
+    joined = []
+    for op in ops:
+        if op is conv:
+            joined.append(make_op("conv2d_max_pool2d", conv.reads, [*pool.writes, blocks], numbers))
+        elif op in gradients:
+            dy = backward[0].reads[0]
+            x_or_dz, *others = op.reads
+            reads = [x_or_dz, dy, blocks] if op.kernel == "conv2d_backward_weight" else [dy, blocks, *others]
+            kernel = op.kernel.replace("conv2d", "conv2d_max_pool2d")
+            joined.append(make_op(kernel, reads, op.writes, {**numbers, "relu": backward[0].sizes["relu"]}))
+        elif op is not pool and op not in backward:
+            joined.append(op)
+    return joined
+
+
+def _takes_pool(conv: Op, pool: Op, backward: list[Op], gradients: list[Op]) -> bool:
+    """Whether the kernels can do the pool with the convolution, and had better."""
+    sides = {pool.sizes[name] for name in ("r", "s", "stride_h", "stride_w")}
+    padding = (pool.sizes["pad_top"], pool.sizes["pad_left"])
+    if len(sides) > 1 or sides == {1} or padding != (0, 0):
+        return False
+    if [op.kernel for op in backward] not in ([], ["max_pool2d_backward"]):
+        return False
+    if any(op.kernel not in ("conv2d_backward_weight", "conv2d_backward_input") for op in gradients):
+        return False
+    if get_backend() != "cython":
+        return False  # Numba's kernels gain nothing from it
+    (y,) = conv.writes
+    assert y is not None
+    *sizes, _ = conv.sizes.values()
+    return native.conv2d_takes_pool(tuple(sizes), np.dtype(y.dtype).itemsize)
 
 
 _JOINS = {"relu": _join_relu, "relu_backward": _join_mask, "batch_norm_inference": _join_batch_norm}

@@ -21,6 +21,7 @@ _OPTIONS: tuple[tuple[str, tuple[str, ...], tuple[float, ...]], ...] = (
     ("weight decay", ("weight_decay",), (0,)),
 )
 _WINDOW = ("window", ("r", "s"), ())  # of a pool; a convolution's is in its weights' shape
+_POOL = ("window", ("pool",), ())  # of the pool after a convolution
 
 
 def list_ops(ops: Sequence[Op], gathered: Mapping[str, Tensor]) -> list[str]:
@@ -66,7 +67,8 @@ def _operand(role: str, tensor: Tensor) -> str:
 def _options(op: Op) -> str:
     numbers = {**op.sizes, **op.scalars}
     options = []
-    for name, keys, usual in (_WINDOW, *_OPTIONS) if "pool2d" in op.kernel else _OPTIONS:
+    window = _POOL if "pool" in op.sizes else _WINDOW if "pool2d" in op.kernel else None
+    for name, keys, usual in (window, *_OPTIONS) if window else _OPTIONS:
         values = tuple(numbers[key] for key in keys if key in numbers)
         if values and values != usual:
             options.append(f"{name} {'×'.join(f'{value:g}' for value in dict.fromkeys(values))}")

@@ -34,8 +34,8 @@ _PREDICTION = Purpose()
 _EVALUATION = Purpose(loss=True)
 _PASSES = Purpose(training=True, loss=True, backward=True)  # a training step without the update
 
-# Predictions go through as many rows at a time as mostly stay in the L2 cache, in eights, within limits that
-# suit a matmul.
+# Predictions go through as many rows at a time as mostly stay in the L2 cache, in sixteens, within limits
+# that suit a matmul.
 _CHUNK_BYTES = 2 * 1024 * 1024
 _MIN_CHUNK, _MAX_CHUNK = 8, 256
 
@@ -76,7 +76,7 @@ class Network:
         self.loss_function = make_loss(loss, self.layers[-1], self.output_shape, self.dtype)
         self.state = State(plan, self.dtype)
         self.training_lock = threading.RLock()  # held while `fit` runs
-        fitting = _CHUNK_BYTES // (plan.row_size * self.dtype.itemsize) // 8 * 8
+        fitting = _CHUNK_BYTES // (plan.row_size * self.dtype.itemsize) // 16 * 16
         self._chunk = min(max(fitting, _MIN_CHUNK), _MAX_CHUNK)
         self._programs = Programs(plan, self.loss_function, self.state, self._forget_predictors)
         self._forget_predictors()

@@ -6,9 +6,10 @@
    adjacent too, a strip of output rows packs the source rows it needs: shifted by each of the window's
    columns, and cut to the output's width. In that copy a tap is one offset, whatever the stride, padding and
    dilation, and rows follow each other without a gap. It is s times the source, not r s times as a matrix of
-   patches. depthwise_body.h, plane_rows_body.h, image_lanes_body.h and winograd.h describe the other forms:
-   for groups of one channel, for planes smaller than vectors, by x for small planes of few channels, and for 3 x 3
-   windows of many channels.
+   patches. Wide rows keep a gap of the window's reach between them, and need no copy for each column. depthwise_body.h,
+   plane_rows_body.h, image_lanes_body.h and winograd.h describe the other forms: for groups of one channel, for planes
+   smaller than vectors, for gradients of many small planes and what a max pool follows, and for 3 x 3 windows of many
+   channels.
 
    A thread's scratch holds a strip at a time: STRIP_BYTES, or what one output row takes of BLOCK_TAPS taps
    where that is more; never a whole batch. Besides it, in elements,
@@ -17,7 +18,7 @@
        depthwise:          4 channels of an image (back, of the gradient), and LANES times their weights
        plane rows:         32 (16, 8) filters by the taps, and one group of as many images as have 64 pixels
                            (by weight 128, or one image)
-       images in lanes:    IMAGE_LANES_BYTES, and the weights
+       images in lanes:    IMAGE_LANES_BYTES, or the planes of IMAGES images by x, and LANES times the weights
        winograd:           25 times 128 filters by c, and 25 times c + 32 (24, 16) by 112 tiles (or one row of tiles)
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
@@ -27,6 +28,7 @@
 #include "convolution_forms.h"
 #include "lanes.h"
 #include "matmul.h"
+#include "pooling.h"
 #include "simd.h"
 #include "window.h"
 #include "winograd.h"
@@ -48,8 +50,10 @@
 #include "tap_sums_body.h"
 #include "direct_body.h"
 #include "direct_input_body.h"
-#include "image_lanes_body.h"
 #include "direct_weight_body.h"
+#include "image_lanes_body.h"
+#include "image_lanes_input_body.h"
+#include "image_lanes_weight_body.h"
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
 #include "winograd_body.h"
@@ -63,8 +67,10 @@
 #include "tap_sums_body.h"
 #include "direct_body.h"
 #include "direct_input_body.h"
-#include "image_lanes_body.h"
 #include "direct_weight_body.h"
+#include "image_lanes_body.h"
+#include "image_lanes_input_body.h"
+#include "image_lanes_weight_body.h"
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
 #include "winograd_body.h"

@@ -35,8 +35,17 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
     } else if (scatter_suits(o, LANES))
         NAME(convolve_scattered_input)(o, dy, weight, mask, dx, thread, threads);
-    else if (images_suit_input(o)) NAME(convolve_images_input)(o, dy, weight, mask, dx, thread, threads);
-    else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
+    else if (images_suit_input(o) && images_in_blocks(o->n)) {
+        const NAME(image_gradient) gradient = {.pool = 1, .dy = dy};
+        convolution part = *o;
+        part.n = images_in_blocks(o->n);
+        NAME(convolve_images_input)(&part, &gradient, weight, mask, dx, thread, threads);
+        dy += part.n * o->filters * o->out_h * o->out_w;
+        dx += part.n * o->c * o->h * o->w;
+        if (mask) mask += part.n * o->c * o->h * o->w;
+        part.n = o->n - part.n;
+        if (part.n) NAME(convolve_direct_input)(&part, dy, weight, mask, dx, thread, threads);
+    } else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 
 /* dweight[f, e, u, v] = Σ dy[f, p, q] x[e, i, j] over images and output pixels; dbias[f] = Σ dy[f], unless it is
@@ -50,10 +59,29 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
             NAME(column_sums)(o->n, o->filters, dy, o->filters * thread / threads,
                               o->filters * (thread + 1) / threads, dbias);
     } else if (is_depthwise(o)) NAME(convolve_depthwise_weight)(o, x, dy, dweight, dbias, thread, threads);
-    else if (plane_rows_suit_weight(o, LANES))
+    else if (images_suit_weight(o, LANES)) {
+        const NAME(image_gradient) gradient = {.pool = 1, .dy = dy};
+        NAME(convolve_images_weight)(o, x, &gradient, dweight, dbias, thread, threads);
+    } else if (plane_rows_suit_weight(o, LANES))
         NAME(convolve_plane_rows_weight)(o, x, dy, dweight, dbias, thread, threads);
     else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
+}
+
+/* --- the gradients of a convolution and the max pool after it in one: convolve_pool has made them ------------ */
+
+static void NAME(convolve_pool_backward_input)(const convolution *o, int64_t pool, int relu, const REAL *dy,
+                                               const REAL *a, const REAL *weight, const REAL *mask, REAL *dx,
+                                               int64_t thread, int64_t threads) {
+    const NAME(image_gradient) gradient = {pool, relu, dy, a};
+    NAME(convolve_images_input)(o, &gradient, weight, mask, dx, thread, threads);
+}
+
+static void NAME(convolve_pool_backward_weight)(const convolution *o, int64_t pool, int relu, const REAL *x,
+                                                const REAL *dy, const REAL *a, REAL *dweight, REAL *dbias,
+                                                int64_t thread, int64_t threads) {
+    const NAME(image_gradient) gradient = {pool, relu, dy, a};
+    NAME(convolve_images_weight)(o, x, &gradient, dweight, dbias, thread, threads);
 }
 
 #undef LANES

@@ -67,13 +67,42 @@ static inline int scatter_suits(const convolution *o, int64_t lanes) {
     return apart ? plane <= 3 * lanes : 3 * plane <= 2 * lanes;
 }
 
-/* Whether whole blocks of images had better lie along the lanes for dx, with the bits of the direct form: of few
-   channels, but so many taps that they pay for turning dy, and of planes that stay in L2. */
-#define IMAGE_LANES_BYTES (512 * 1024)
+/* --- images along the lanes: image_lanes_body.h ------------------------------------------------------------ */
+
+/* The images of a block: a vector of the most lanes, or several of fewer. */
+#define IMAGES 16
+/* What a thread turns at a time. */
+#define IMAGE_LANES_BYTES (384 * 1024)
+
+/* How many of n images, from the first on, fill blocks, or most of one. */
+static inline int64_t images_in_blocks(int64_t n) { return n - (n % IMAGES < IMAGES / 2 ? n % IMAGES : 0); }
+
+/* Whether images had better lie along the lanes for dx, with the bits of the direct form: of few channels, but so many
+   taps that they pay for turning dy, and of planes that stay in L2. */
 static inline int images_suit_input(const convolution *o) {
     const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
     return o->groups == 1 && o->stride_h == 1 && o->stride_w == 1 && o->c <= 8 && o->c * o->r * o->s >= 24 &&
-           o->filters > 1 && vectors * VECTOR_BYTES <= IMAGE_LANES_BYTES;
+           o->filters > 1 && vectors * VECTOR_BYTES <= 512 * 1024;
+}
+
+/* The same for dweight: of blocks that are vectors, and many taps, or few filters. */
+static inline int images_suit_weight(const convolution *o, int64_t lanes) {
+    return lanes == IMAGES && 5 * o->n >= 4 * round_up(o->n, IMAGES) && o->groups == 1 && o->stride_h == 1 &&
+           o->stride_w == 1 && o->out_h + (o->r - 1) * o->dilation_h == o->h &&
+           o->out_w + (o->s - 1) * o->dilation_w == o->w && o->r * o->s >= 25 &&
+           (o->c * o->r * o->s >= 75 || o->filters <= 8);
+}
+
+/* The same for a convolution with the max pool after it in one, which neither turns nor stores what is pooled: of whole
+   blocks of moderate planes, whose rows don't fill vectors by themselves, and not of so few taps that turning dominates.
+   The result has the bits of the direct form, so Winograd's must not be that of fewer images. */
+#define IMAGE_BLOCK_BYTES (4 * 1024 * 1024)
+static inline int images_suit_pool(const convolution *o, int64_t lanes) {
+    const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
+    return lanes == IMAGES && o->n % IMAGES == 0 && o->groups == 1 && o->stride_h == 1 && o->stride_w == 1 &&
+           !is_dense(o) && !is_depthwise(o) && (!winograd_suits(o) || tiles_are_few(o, lanes)) &&
+           o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
+           vectors * VECTOR_BYTES <= IMAGE_BLOCK_BYTES;
 }
 
 #endif

@@ -97,6 +97,8 @@ def _batch_norm_cost(n: dict[str, int]) -> int:
 _CONV2D_SIZES = (
     "n c h w filters r s stride_h stride_w pad_top pad_left dilation_h dilation_w groups out_h out_w"
 )
+# The same with n a multiple of 16 and strides and groups of 1, then windows of pool x pool outputs.
+_CONV2D_POOL_SIZES = _CONV2D_SIZES + " pool relu"
 # x (planes, h, w), y (planes, out_h, out_w), windows of r x s.
 _POOL2D_SIZES = "planes h w r s stride_h stride_w pad_top pad_left out_h out_w"
 # step[0] is this step's learning rate, step[1] the number of the step, counted from 1.
@@ -324,6 +326,31 @@ KERNELS: dict[str, Kernel] = {
             writes="dweight dbias?",
             sizes=_CONV2D_SIZES,
             formula="the gradients of conv2d by weight and bias",
+            cost=_conv2d_cost,
+        ),
+        _kernel(
+            "conv2d_max_pool2d",
+            reads="x weight bias?",
+            writes="y a?",
+            sizes=_CONV2D_POOL_SIZES,
+            formula="conv2d, then max_pool2d of windows side by side, of pool x pool pixels; what is pooled, "
+            "max(·, 0) of it if relu, goes to a (n / 16, filters, out_h, out_w, 16)",
+            cost=_conv2d_cost,
+        ),
+        _kernel(
+            "conv2d_max_pool2d_backward_input",
+            reads="dy a weight mask?",
+            writes="dx",
+            sizes=_CONV2D_POOL_SIZES,
+            formula="the gradient of conv2d_max_pool2d by x, times 1[mask > 0] (n, c, h, w) where given",
+            cost=_conv2d_cost,
+        ),
+        _kernel(
+            "conv2d_max_pool2d_backward_weight",
+            reads="x dy a",
+            writes="dweight dbias?",
+            sizes=_CONV2D_POOL_SIZES,
+            formula="the gradients of conv2d_max_pool2d by weight and bias",
             cost=_conv2d_cost,
         ),
         _kernel(

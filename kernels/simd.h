@@ -29,6 +29,13 @@ FASTNN_INLINE void spin_pause(void) {
 #endif
 }
 
+/* Keep a vector in a register where there are enough: else GCC may load it anew for every use. */
+#if defined(__AVX512F__)
+#define KEEP_IN_REGISTER(v) __asm__("" : "+v"(v))
+#else
+#define KEEP_IN_REGISTER(v)
+#endif
+
 typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));
 typedef double vector_f64 __attribute__((vector_size(VECTOR_BYTES)));
 /* Integers of the same size: comparisons give masks of them, shuffles take lanes' numbers. */

@@ -64,7 +64,7 @@ static void NAME(pack_strip)(const window *w, const strip *s, const REAL *x, int
     const int64_t slots = s->slots - s->rows + rows, out = c->out, area = r->source * c->source;
     const int64_t plane = c->taps * s->plane; /* from a channel's planes to the next's */
     const int64_t source_bytes = slots * r->stride * c->source * (int64_t)sizeof(REAL);
-    const int64_t together = larger(1, smaller(PACK_CHANNELS, PACK_BYTES / source_bytes));
+    const int64_t together = larger(1, smaller(PACK_CHANNELS, PACK_BYTES / larger(1, source_bytes)));
     for (int64_t e = 0; e < channels; e += together)
         for (int64_t v = 0; v < c->taps; v++) {
             const int64_t block = smaller(together, channels - e), shift = v * c->dilation - c->pad;

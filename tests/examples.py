@@ -6,6 +6,7 @@ dtype. `expected` is a function of the rounded operands, so that it has no round
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -288,6 +289,90 @@ def _convolution(kernel, rng):
             case "conv2d_backward_weight":
                 yield Example({"x": x, "dy": dy}, by_weight, sizes)
                 yield Example({"x": x, "dy": dy}, without_bias, sizes)
+
+
+# n, c, h, w, filters, r, s, padding (top, left), dilation, pool
+_POOLED_CONVOLUTIONS = (
+    (32, 2, 9, 8, 5, 3, 2, (0, 0), (1, 1), 2),
+    (16, 6, 12, 12, 16, 5, 5, (0, 0), (1, 1), 2),
+    (48, 1, 10, 11, 3, 4, 3, (2, 1), (1, 2), 2),
+    (16, 17, 7, 8, 9, 3, 3, (1, 1), (1, 1), 3),
+    (16, 40, 9, 40, 33, 2, 6, (0, 3), (2, 1), 2),  # in strips of rows
+    (0, 2, 4, 4, 3, 2, 2, (0, 0), (1, 1), 2),
+)
+
+
+def _in_blocks(a):
+    """(n, c, h, w) as (n / 16, c, h, w, 16)."""
+    return np.moveaxis(a.reshape(len(a) // 16, 16, *a.shape[1:]), 1, -1)
+
+
+def _out_of_blocks(blocks):
+    return np.moveaxis(blocks, -1, 1).reshape(-1, *blocks.shape[1:4])
+
+
+@_makes("conv2d_max_pool2d", "conv2d_max_pool2d_backward_input", "conv2d_max_pool2d_backward_weight")
+def _pooled_convolution(kernel, rng):
+    for n, c, h, w, filters, r, s, padding, dilation, pool in _POOLED_CONVOLUTIONS:
+        x, bias = rng.normal(size=(n, c, h, w)), rng.normal(size=filters)
+        weight = rng.normal(size=(filters, c, r, s))
+        plain = {"padding": tuple((each, each) for each in padding), "dilation": dilation}
+        a = reference.conv2d(x, weight, bias, stride=(1, 1), groups=1, **plain)
+        windows = ((pool, pool), (pool, pool), (0, 0))
+        dy = rng.normal(size=reference.avg_pool2d(a, *windows).shape)
+        sizes = {
+            "n": n,
+            "c": c,
+            "h": h,
+            "w": w,
+            "filters": filters,
+            "r": r,
+            "s": s,
+            "groups": 1,
+            "pool": pool,
+        }
+        sizes |= {"stride_h": 1, "stride_w": 1, "dilation_h": dilation[0], "dilation_w": dilation[1]}
+        sizes |= {"pad_top": padding[0], "pad_left": padding[1], "out_h": a.shape[2], "out_w": a.shape[3]}
+        for relu in (0, 1):
+
+            def activated(a, relu=relu):
+                return reference.relu(a) if relu else a
+
+            def forward(x, weight, bias, plain=plain, windows=windows, activated=activated, blocks=True):
+                a = activated(reference.conv2d(x, weight, bias, stride=(1, 1), groups=1, **plain))
+                pooled = {"y": reference.max_pool2d(a, *windows)}
+                return pooled | {"a": _in_blocks(a) if blocks else None}
+
+            def gradients(dy, x, weight, blocks, plain=plain, windows=windows, relu=relu):
+                a = _out_of_blocks(blocks)
+                dz = reference.max_pool2d_backward(dy, a, *windows)
+                dz = reference.relu_backward(dz, a) if relu else dz
+                results = reference.conv2d_backward(dz, x, weight, stride=(1, 1), groups=1, **plain)
+                return dict(zip(("dx", "dweight", "dbias"), results, strict=True))
+
+            numbers = sizes | {"relu": relu}
+            pooled = _in_blocks(activated(a))
+            match kernel:
+                case "conv2d_max_pool2d":
+                    reads = {"x": x, "weight": weight, "bias": None if relu else bias}
+                    yield Example(reads, forward, numbers)
+                    yield Example(reads, functools.partial(forward, blocks=False), numbers)
+                case "conv2d_max_pool2d_backward_input":
+                    for mask in (None, np.maximum(rng.normal(size=x.shape), 0)):
+
+                        def by_input(dy, blocks, weight, mask, x=x, gradients=gradients):
+                            dx = gradients(dy, x, weight, blocks)["dx"]
+                            return {"dx": dx if mask is None else reference.relu_backward(dx, mask)}
+
+                        reads = {"dy": dy, "a": pooled, "weight": weight, "mask": mask}
+                        yield Example(reads, by_input, numbers)
+                case "conv2d_max_pool2d_backward_weight":
+
+                    def by_weight(x, dy, blocks, weight=weight, gradients=gradients, relu=relu):
+                        results = gradients(dy, x, weight, blocks)
+                        return {"dweight": results["dweight"], "dbias": None if relu else results["dbias"]}
+
+                    yield Example({"x": x, "dy": dy, "a": pooled}, by_weight, numbers)
 
 
 # n, c, h, w, kernel, stride, padding

@@ -9,6 +9,7 @@ from fastnn.kernels.numba_kernels import (  # noqa: F401
     algebra,
     convolution,
     convolution_naive,
+    convolution_pool,
     dropout,
     losses,
     normalization,

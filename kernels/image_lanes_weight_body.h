@@ -1,0 +1,137 @@
+/* The gradients by weight and bias with images along the lanes, for one dtype: REAL and NAME are set by
+   convolution.h. A lane sums its images' pixels; the lanes are added up at the end. */
+
+#define VECTOR NAME(vector)
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+/* The register tile: filters by adjacent taps of a row of the window. */
+#define IMAGE_FILTERS (VECTOR_BYTES == 64 ? 4 : 2)
+#define IMAGE_TAPS 5
+#define IMAGE_ROWS_BYTES 20480
+
+/* Rows of a turned gradient, `run` elements each, and of x where the tile's first tap meets them. */
+typedef struct {
+    int64_t rows, run, dy_plane, x_row, x_tap;
+    const REAL *dy, *x;
+    int64_t sum_filter;
+    REAL *sum;
+} NAME(image_sums);
+
+/* sum (filters, taps, LANES) += Σ dy x over all pixels. */
+FASTNN_INLINE void NAME(image_weight_tile)(const int filters, const int taps, const NAME(image_sums) * p) {
+    VECTOR sum[IMAGE_FILTERS][IMAGE_TAPS];
+#pragma GCC unroll 4
+    for (int f = 0; f < filters; f++)
+#pragma GCC unroll 5
+        for (int t = 0; t < taps; t++) sum[f][t] = NAME(load)(p->sum + f * p->sum_filter + t * LANES);
+    for (int64_t row = 0; row < p->rows; row++) {
+        const REAL *dy = p->dy + row * p->run, *x = p->x + row * p->x_row;
+        for (int64_t left = p->run; left > 0; left -= LANES, dy += LANES, x += LANES) {
+            VECTOR x_t[IMAGE_TAPS];
+#pragma GCC unroll 5
+            for (int t = 0; t < taps; t++) {
+                x_t[t] = NAME(load)(x + t * p->x_tap);
+                KEEP_IN_REGISTER(x_t[t]);
+            }
+#pragma GCC unroll 4
+            for (int f = 0; f < filters; f++) {
+                const VECTOR dy_f = NAME(load)(dy + f * p->dy_plane);
+#pragma GCC unroll 5
+                for (int t = 0; t < taps; t++) sum[f][t] += dy_f * x_t[t];
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int f = 0; f < filters; f++)
+#pragma GCC unroll 5
+        for (int t = 0; t < taps; t++) NAME(store)(p->sum + f * p->sum_filter + t * LANES, sum[f][t]);
+}
+
+#define FASTNN_TAPS_CASE(taps)                                                                               \
+    case taps: NAME(image_weight_tile)(filters, taps, p); break;
+FASTNN_INLINE void NAME(image_weight_taps)(const int filters, int taps, const NAME(image_sums) * p) {
+    switch (taps) {
+        FASTNN_TAPS_CASE(1)
+        FASTNN_TAPS_CASE(2)
+        FASTNN_TAPS_CASE(3)
+        FASTNN_TAPS_CASE(4)
+        FASTNN_TAPS_CASE(5)
+    }
+}
+#undef FASTNN_TAPS_CASE
+
+static void NAME(add_image_sums)(int filters, int taps, const NAME(image_sums) * p) {
+    switch (filters) {
+        case 1: NAME(image_weight_taps)(1, taps, p); break;
+        case 2: NAME(image_weight_taps)(2, taps, p); break;
+#if VECTOR_BYTES == 64
+        case 3: NAME(image_weight_taps)(3, taps, p); break;
+        case 4: NAME(image_weight_taps)(4, taps, p); break;
+#endif
+    }
+}
+
+/* to[k] = the sum of the lanes of vector k. */
+static void NAME(add_lanes)(int64_t count, const REAL *vectors, REAL *to) {
+    for (int64_t k = 0; k < count; k += LANES) {
+        const int some = (int)smaller(LANES, count - k);
+        VECTOR v[LANES];
+        NAME(load_rows)(vectors + k * LANES, LANES, some, LANES, v);
+        NAME(turn)(v);
+#pragma GCC unroll 16
+        for (int i = 1; i < LANES; i++) v[0] += v[i];
+        NAME(store_partial)(to + k, v[0], some);
+    }
+}
+
+/* dweight and dbias of a convolution of one group with a stride of 1. The threads divide the filters; a lane's sum is
+   one chain over blocks, rows and columns in order. */
+static void NAME(convolve_images_weight)(const convolution *o, const REAL *x, const NAME(image_gradient) * g,
+                                         REAL *dweight, REAL *dbias, int64_t thread, int64_t threads) {
+    const int64_t begin = o->filters * thread / threads, filters = o->filters * (thread + 1) / threads - begin;
+    const int64_t taps = o->c * o->r * o->s, sums_size = filters * (taps + 1) * LANES;
+    NAME(image_strips) s = NAME(plan_images)(o, g->pool, filters);
+    REAL *turned_x = arena((size_t)(s.x_size + s.z_size + s.y_size + sums_size) * sizeof(REAL));
+    REAL *dz = turned_x + s.x_size, *turned_dy = dz + s.z_size, *sums = turned_dy + s.y_size;
+    REAL *bias_sums = sums + filters * taps * LANES;
+    memset(sums, 0, (size_t)sums_size * sizeof(REAL));
+    NAME(image_sums) p = {.run = o->out_w * IMAGES, .dy_plane = s.z.plane, .x_row = s.x.width * IMAGES,
+                          .x_tap = o->dilation_w * IMAGES, .sum_filter = taps * LANES};
+    /* Tiles of equal heights, rather than a low one at the end. */
+    const int64_t some = ceil_divide(filters, larger(1, ceil_divide(filters, IMAGE_FILTERS)));
+    /* Rows whose gradients stay in L1 from tap to tap. */
+    const int64_t rows = larger(1, IMAGE_ROWS_BYTES / larger(1, some * p.run * (int64_t)sizeof(REAL)));
+    for (int64_t unit = 0; unit < s.units; unit++) {
+        const int64_t image = NAME(turn_strip)(&s, unit, x, turned_x);
+        NAME(turn_gradient)(&s, g, image, begin, turned_dy, dz);
+        for (int64_t f = 0; f < filters; f += some)
+            for (int64_t row = 0; row < s.z.rows; row += rows) {
+                p.rows = smaller(rows, s.z.rows - row);
+                p.dy = dz + f * p.dy_plane + row * p.run;
+                for (int64_t t = 0, adjacent; t < taps; t += adjacent) {
+                    const int64_t e = t / (o->r * o->s), u = t / o->s % o->r, v = t % o->s;
+                    adjacent = smaller(IMAGE_TAPS, o->s - v);
+                    p.x = turned_x + e * s.x.plane + (row + u * o->dilation_h) * p.x_row + v * p.x_tap;
+                    p.sum = sums + (f * taps + t) * LANES;
+                    NAME(add_image_sums)((int)smaller(some, filters - f), (int)adjacent, &p);
+                }
+            }
+        for (int64_t f = 0; f < filters && dbias; f++) {
+            const REAL *gradient = dz + f * p.dy_plane;
+            VECTOR sum[4] = {NAME(load)(bias_sums + f * LANES)}; /* four chains, not to wait for one */
+            int64_t k = 0;
+            for (; k + 4 * LANES <= s.z.rows * p.run; k += 4 * LANES)
+#pragma GCC unroll 4
+                for (int i = 0; i < 4; i++) sum[i] += NAME(load)(gradient + k + i * LANES);
+            for (; k < s.z.rows * p.run; k += LANES) sum[0] += NAME(load)(gradient + k);
+            NAME(store)(bias_sums + f * LANES, sum[0] + sum[1] + (sum[2] + sum[3]));
+        }
+    }
+    NAME(add_lanes)(filters * taps, sums, dweight + begin * taps);
+    if (dbias) NAME(add_lanes)(filters, bias_sums, dbias + begin);
+}
+
+#undef VECTOR
+#undef LANES
+#undef IMAGE_FILTERS
+#undef IMAGE_TAPS
+#undef IMAGE_ROWS_BYTES
