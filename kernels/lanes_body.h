@@ -28,6 +28,22 @@ FASTNN_INLINE VECTOR NAME(interleave)(VECTOR even, VECTOR odd, const int number)
     return __builtin_shuffle(even, odd, turns);
 }
 
+/* The lower halves of two vectors. */
+FASTNN_INLINE VECTOR NAME(lower_halves)(VECTOR first, VECTOR second) {
+    MASK halves;
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANES; lane++) halves[lane] = lane < LANES / 2 ? lane : LANES + lane - LANES / 2;
+    return __builtin_shuffle(first, second, halves);
+}
+
+/* The upper half, at the place of the lower. */
+FASTNN_INLINE VECTOR NAME(upper_half)(VECTOR v) {
+    MASK upper;
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANES; lane++) upper[lane] = (lane + LANES / 2) % LANES;
+    return __builtin_shuffle(v, upper);
+}
+
 #undef VECTOR
 #undef MASK
 #undef LANES

@@ -27,29 +27,53 @@ FASTNN_INLINE void NAME(store_some)(REAL *to, VECTOR v, int64_t count) {
 
 /* --- 2 x 2 windows side by side ----------------------------------------------------------------------- */
 
-FASTNN_INLINE void NAME(pool_pairs)(const int average, const pooling *o, const REAL *x, REAL *y) {
-    for (int64_t p = 0; p < o->out_h; p++, x += 2 * o->w, y += o->out_w)
+/* A vector holds the results of adjacent windows, whose columns lie in two vectors of x: adjacent ones or, where a row
+   fits one, those of two rows of windows. */
+typedef struct {
+    int rows;              /* of windows in a vector of results: 1 or, of narrow planes, 2; a constant at the calls */
+    int64_t next;          /* from a row's first vector to its second */
+    int64_t first, second; /* their columns */
+} NAME(pairs);
+
+FASTNN_INLINE NAME(pairs) NAME(pairs_at)(const int rows, const pooling *o, int64_t p, int64_t q) {
+    const int64_t left = 2 * (o->out_w - q);
+    if (rows == 1) return (NAME(pairs)){1, LANES, left, left - LANES};
+    return (NAME(pairs)){2, 2 * o->w, left, p + 1 < o->out_h ? left : 0};
+}
+
+FASTNN_INLINE VECTOR NAME(load_windows)(const NAME(pairs) * at, const REAL *y) {
+    const VECTOR first = NAME(load_some)(y, at->first / 2);
+    return at->rows == 1 ? first
+                         : NAME(lower_halves)(first, NAME(load_some)(y + at->first / 2, at->second / 2));
+}
+FASTNN_INLINE void NAME(store_windows)(const NAME(pairs) * at, VECTOR v, REAL *y) {
+    NAME(store_some)(y, v, at->first / 2);
+    if (at->rows == 2) NAME(store_some)(y + at->first / 2, NAME(upper_half)(v), at->second / 2);
+}
+
+FASTNN_INLINE void NAME(pool_pairs)(const int rows, const int average, const pooling *o, const REAL *x, REAL *y) {
+    for (int64_t p = 0; p < o->out_h; p += rows, x += rows * 2 * o->w, y += rows * o->out_w)
         for (int64_t q = 0; q < o->out_w; q += LANES) {
-            const int64_t left = 2 * (o->out_w - q);
+            const NAME(pairs) at = NAME(pairs_at)(rows, o, p, q);
             VECTOR half[2];
-            __builtin_prefetch((const char *)(x + 2 * q) + ASK_TO_READ);
-            __builtin_prefetch((const char *)(x + 2 * q + o->w) + ASK_TO_READ);
 #pragma GCC unroll 2
             for (int i = 0; i < 2; i++) {
-                const REAL *at = x + 2 * q + i * LANES;
-                half[i] = NAME(combine)(average, NAME(load_some)(at, left - i * LANES),
-                                        NAME(load_some)(at + o->w, left - i * LANES));
+                const REAL *from = x + 2 * q + i * at.next;
+                const int64_t count = i ? at.second : at.first;
+                __builtin_prefetch((const char *)from + ASK_TO_READ);
+                __builtin_prefetch((const char *)(from + o->w) + ASK_TO_READ);
+                half[i] = NAME(combine)(average, NAME(load_some)(from, count), NAME(load_some)(from + o->w, count));
             }
             const VECTOR best = NAME(combine)(average, NAME(even_lanes)(half[0], half[1]),
                                               NAME(odd_lanes)(half[0], half[1]));
-            NAME(store_some)(y + q, average ? best / 4 : best, o->out_w - q);
+            NAME(store_windows)(&at, average ? best / 4 : best, y + q);
         }
 }
 
-/* Two columns of vectors, even and odd, as a row. */
-FASTNN_INLINE void NAME(store_pairs)(VECTOR even, VECTOR odd, int64_t count, REAL *to) {
-    NAME(store_some)(to, NAME(interleave)(even, odd, 0), count);
-    NAME(store_some)(to + LANES, NAME(interleave)(even, odd, 1), count - LANES);
+/* The even and the odd columns of the windows, as a row or two. */
+FASTNN_INLINE void NAME(store_pairs)(const NAME(pairs) * at, VECTOR even, VECTOR odd, REAL *to) {
+    NAME(store_some)(to, NAME(interleave)(even, odd, 0), at->first);
+    NAME(store_some)(to + at->next, NAME(interleave)(even, odd, 1), at->second);
 }
 
 /* Zeros in the last column and row that no window reaches. */
@@ -59,22 +83,27 @@ FASTNN_INLINE void NAME(clear_rest)(const pooling *o, REAL *dx) {
     if (2 * o->out_h < o->h) memset(dx + 2 * o->out_h * o->w, 0, (size_t)o->w * sizeof(REAL));
 }
 
-FASTNN_INLINE void NAME(max_pairs_backward)(const pooling *o, int relu, const REAL *dy, const REAL *x, REAL *dx) {
+FASTNN_INLINE void NAME(max_pairs_backward)(const int rows, const pooling *o, int relu, const REAL *dy,
+                                             const REAL *x, REAL *dx) {
     NAME(clear_rest)(o, dx);
-    for (int64_t p = 0; p < o->out_h; p++, dy += o->out_w, x += 2 * o->w, dx += 2 * o->w)
+    for (int64_t p = 0; p < o->out_h; p += rows, dy += rows * o->out_w, x += rows * 2 * o->w, dx += rows * 2 * o->w)
         for (int64_t q = 0; q < o->out_w; q += LANES) {
-            const int64_t left = 2 * (o->out_w - q);
+            const NAME(pairs) at = NAME(pairs_at)(rows, o, p, q);
             VECTOR pixel[4]; /* of the windows, in row order */
 #pragma GCC unroll 2
             for (int u = 0; u < 2; u++) {
-                const REAL *at = x + u * o->w + 2 * q;
-                if (left < LANES) {
-                    __builtin_prefetch((const char *)at + ASK_TO_READ);
-                    __builtin_prefetch((const char *)(dx + u * o->w + 2 * q) + ASK_TO_WRITE, 1);
+                VECTOR half[2];
+#pragma GCC unroll 2
+                for (int i = 0; i < 2; i++) {
+                    const int64_t from = u * o->w + 2 * q + i * at.next, count = i ? at.second : at.first;
+                    if (rows == 2 || at.first < LANES) {
+                        __builtin_prefetch((const char *)(x + from) + ASK_TO_READ);
+                        __builtin_prefetch((const char *)(dx + from) + ASK_TO_WRITE, 1);
+                    }
+                    half[i] = NAME(load_some)(x + from, count);
                 }
-                const VECTOR low = NAME(load_some)(at, left), high = NAME(load_some)(at + LANES, left - LANES);
-                pixel[2 * u] = NAME(even_lanes)(low, high);
-                pixel[2 * u + 1] = NAME(odd_lanes)(low, high);
+                pixel[2 * u] = NAME(even_lanes)(half[0], half[1]);
+                pixel[2 * u + 1] = NAME(odd_lanes)(half[0], half[1]);
             }
             VECTOR best = pixel[0];
             MASK taken[4] = {{0}};
@@ -83,7 +112,7 @@ FASTNN_INLINE void NAME(max_pairs_backward)(const pooling *o, int relu, const RE
                 taken[i] = NAME(takes)(pixel[i], best);
                 best = NAME(select)(taken[i], pixel[i], best);
             }
-            VECTOR gradient = NAME(load_some)(dy + q, o->out_w - q), part[4];
+            VECTOR gradient = NAME(load_windows)(&at, dy + q), part[4];
             if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
             MASK later = {0}; /* a later pixel has taken the place */
 #pragma GCC unroll 4
@@ -91,17 +120,18 @@ FASTNN_INLINE void NAME(max_pairs_backward)(const pooling *o, int relu, const RE
                 part[i] = NAME(select)((i == 0 ? ~(MASK){0} : taken[i]) & ~later, gradient, (VECTOR){0});
                 later |= taken[i];
             }
-            NAME(store_pairs)(part[0], part[1], left, dx + 2 * q);
-            NAME(store_pairs)(part[2], part[3], left, dx + o->w + 2 * q);
+            NAME(store_pairs)(&at, part[0], part[1], dx + 2 * q);
+            NAME(store_pairs)(&at, part[2], part[3], dx + o->w + 2 * q);
         }
 }
 
-FASTNN_INLINE void NAME(average_pairs_backward)(const pooling *o, const REAL *dy, REAL *dx) {
+FASTNN_INLINE void NAME(average_pairs_backward)(const int rows, const pooling *o, const REAL *dy, REAL *dx) {
     NAME(clear_rest)(o, dx);
-    for (int64_t p = 0; p < o->out_h; p++, dy += o->out_w, dx += 2 * o->w)
+    for (int64_t p = 0; p < o->out_h; p += rows, dy += rows * o->out_w, dx += rows * 2 * o->w)
         for (int64_t q = 0; q < o->out_w; q += LANES) {
-            const VECTOR part = NAME(load_some)(dy + q, o->out_w - q) / 4;
-            for (int u = 0; u < 2; u++) NAME(store_pairs)(part, part, 2 * (o->out_w - q), dx + u * o->w + 2 * q);
+            const NAME(pairs) at = NAME(pairs_at)(rows, o, p, q);
+            const VECTOR part = NAME(load_windows)(&at, dy + q) / 4;
+            for (int u = 0; u < 2; u++) NAME(store_pairs)(&at, part, part, dx + u * o->w + 2 * q);
         }
 }
 
@@ -323,7 +353,8 @@ FASTNN_INLINE void NAME(pool)(const int average, const pooling *o, const REAL *x
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         const REAL *x_plane = x + plane * area;
         REAL *y_plane = y + plane * out_area;
-        if (is_pairs(o)) NAME(pool_pairs)(average, o, x_plane, y_plane);
+        if (is_pairs(o) && o->w <= LANES) NAME(pool_pairs)(2, average, o, x_plane, y_plane);
+        else if (is_pairs(o)) NAME(pool_pairs)(1, average, o, x_plane, y_plane);
         else if (!in_lanes) NAME(pool_wide)(average, o, x_plane, padded, y_plane);
         else WITH_STRIDE(NAME(pool_plane), average, o, x_plane, padded, y_plane)
     }
@@ -346,7 +377,8 @@ static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, 
     REAL *padded = in_lanes ? arena((size_t)(o->h * NAME(padded_width)(o)) * sizeof(REAL)) : NULL;
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         const REAL *dy_plane = dy + plane * out_area, *x_plane = x + plane * area;
-        if (is_pairs(o)) NAME(max_pairs_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
+        if (is_pairs(o) && o->w <= LANES) NAME(max_pairs_backward)(2, o, relu, dy_plane, x_plane, dx + plane * area);
+        else if (is_pairs(o)) NAME(max_pairs_backward)(1, o, relu, dy_plane, x_plane, dx + plane * area);
         else if (!in_lanes) NAME(max_wide_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
         else WITH_STRIDE(NAME(max_plane_backward), o, relu, dy_plane, x_plane, padded, dx + plane * area)
     }
@@ -358,7 +390,8 @@ static void NAME(average_pool_backward)(const pooling *o, const REAL *dy, REAL *
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
     REAL *row = arena((size_t)o->w * sizeof(REAL));
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
-        if (is_pairs(o)) NAME(average_pairs_backward)(o, dy + plane * out_area, dx + plane * area);
+        if (is_pairs(o) && o->w <= LANES) NAME(average_pairs_backward)(2, o, dy + plane * out_area, dx + plane * area);
+        else if (is_pairs(o)) NAME(average_pairs_backward)(1, o, dy + plane * out_area, dx + plane * area);
         else NAME(average_plane_backward)(o, dy + plane * out_area, row, dx + plane * area);
     }
 }
