@@ -15,7 +15,7 @@ from fastnn.kernels.numba_kernels.convolution_dense import (
     dense_backward_weight,
 )
 from fastnn.kernels.numba_kernels.convolution_depthwise import depthwise, depthwise_backward_weight
-from fastnn.kernels.numba_kernels.convolution_gather import GATHERED_COLUMNS, gather_images
+from fastnn.kernels.numba_kernels.convolution_gather import gather_images
 from fastnn.kernels.numba_kernels.memory import (
     free,
     heap,
@@ -44,6 +44,7 @@ from fastnn.kernels.numba_kernels.window import (
     tap_offsets,
 )
 from fastnn.kernels.numba_kernels.window_loops import Window
+from fastnn.kernels.numba_kernels.winograd import winograd, winograd_suits, winograd_weight
 
 _Shape = namedtuple(
     "_Shape",
@@ -89,8 +90,11 @@ def _is_dense(o):
 
 @inlined
 def _is_depthwise(o):
-    """Whether a group has one channel and few filters."""
-    return o.channels == 1 and o.filters <= 2 and o.dilation_h == 1 and o.dilation_w == 1
+    """Whether a group has one channel and few filters, of 3 x 3 taps."""
+    return (
+        o.channels == 1 and o.filters <= 2 and o.size_r == 3 and o.size_s == 3 and o.dilation_h == 1
+        and o.dilation_w == 1 and o.stride_h == o.stride_w and o.stride_w <= 2
+    )  # fmt: skip
 
 
 @inlined
@@ -164,6 +168,12 @@ def conv2d(t, n, s, thread, threads):
             null(t[0]), t[3], thread, threads,
         )  # fmt: skip
         return
+    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
+        winograd(
+            rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], null(t[0]),
+            n[16] != 0, t[3], thread, threads,
+        )  # fmt: skip
+        return
     place = Place(o.out_h, o.out_w, 0, 1, 0, 1)
     _correlate_images(
         o, rows, columns, place, o.channels, o.filters, t[0], t[1], t[2], null(t[0]), n[16] != 0, t[3],
@@ -219,7 +229,7 @@ def _is_gathered(o):
     """Whether dx is made of planes of products."""
     is_small = 4 * o.h * o.w > 5 * o.out_h * o.stride_h * o.out_w * o.stride_w
     most = _GATHERED_CHANNELS if is_small else _ALWAYS_GATHERED_CHANNELS
-    return o.channels <= most and (is_small or o.filters >= 4 * o.channels) and o.size_s <= GATHERED_COLUMNS
+    return o.channels <= most and (is_small or o.filters >= 4 * o.channels)
 
 
 @kernel
@@ -242,6 +252,11 @@ def conv2d_backward_input(t, n, s, thread, threads):
         rows = _phase(row_phase, o.h, o.out_h, o.size_r, o.stride_h, o.pad_top, o.dilation_h)
         for column_phase in range(o.stride_w):
             columns = _phase(column_phase, o.w, o.out_w, o.size_s, o.stride_w, o.pad_left, o.dilation_w)
+            is_winograd = (
+                o.stride_h == 1
+                and o.stride_w == 1
+                and winograd_suits(rows.axis, columns.axis, o.filters, o.channels, vector_lanes(dx))
+            )
             place = Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
             if is_depthwise:
                 _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
@@ -254,6 +269,12 @@ def conv2d_backward_input(t, n, s, thread, threads):
                 gather_images(
                     o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, t[2], dx, thread,
                     threads,
+                )  # fmt: skip
+            elif is_winograd:
+                _turn_weight(o, rows, columns, weight, turned, 1, 9)
+                winograd(
+                    rows.axis, columns.axis, o.images, o.groups, o.filters, o.channels, t[0], turned,
+                    null(dx), t[2], False, dx, thread, threads,
                 )  # fmt: skip
             else:
                 _turn_weight(o, rows, columns, weight, turned, 1, rows.axis.taps * columns.axis.taps)
@@ -349,6 +370,12 @@ def conv2d_backward_weight(t, n, s, thread, threads):
         window = _plane_window(*_window(o))
         depthwise_backward_weight(
             window, o.images, o.groups, o.filters, t[0], t[1], t[2], t[3], thread, threads
+        )  # fmt: skip
+        return
+    rows, columns = _window(o)
+    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
+        winograd_weight(
+            rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3], thread, threads
         )  # fmt: skip
         return
     at, end = share(o.groups * taps, 1, thread, threads)

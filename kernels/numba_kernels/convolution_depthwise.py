@@ -1,12 +1,11 @@
-"""The convolution and its gradients where a group has one channel and few filters: planes go by as they lie.
+"""The 3 x 3 convolution and its gradients where a group has one channel and few filters.
 
-A tile of one filter has too few sums to pay for packing, so every tap is loaded where it is, a vector of
-adjacent outputs at a time. Padding is zeros, which count: an infinite weight makes NaN of them.
+Planes go by as they lie, a vector of adjacent outputs at a time: a tile of one filter has too few sums to pay
+for packing. Padding is zeros, which count: an infinite weight makes NaN of them.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from itertools import product
 
@@ -38,7 +37,6 @@ from fastnn.kernels.numba_kernels.vector_ir import (
 from fastnn.kernels.numba_kernels.window_loops import (
     Columns,
     Window,
-    for_case,
     over_windows,
     plane_of,
     row_of,
@@ -46,9 +44,8 @@ from fastnn.kernels.numba_kernels.window_loops import (
 
 
 def _is_rolling(builder: ir.IRBuilder, o: Window) -> ir.Value:
-    """Whether the taps are 3 x 3 with a stride of 1: rows then go by, and each is loaded once."""
-    known = ((o.size_r, 3), (o.size_s, 3), (o.stride_h, 1), (o.stride_w, 1))
-    return functools.reduce(builder.and_, (builder.icmp_signed("==", x, INT64(size)) for x, size in known))
+    """Whether the stride is 1: rows then go by, and each is loaded once."""
+    return builder.icmp_signed("==", o.stride_w, INT64(1))
 
 
 @intrinsic
@@ -68,7 +65,7 @@ def _correlate_plane(typingctx, x, window, weight, start, floor, zeros, y):
             return broadcast(builder, builder.load(builder.gep(weight, [tap])), lanes)
 
         def step(values, pixels, u, v, at):
-            weights = weights_of(builder.add(builder.mul(u, o.size_s), v))
+            weights = weights_of(builder.add(builder.mul(u, INT64(3)), v))
             return [multiply_add(builder, weights, pixels, values[0])]
 
         def finish(values, p, q):
@@ -78,7 +75,7 @@ def _correlate_plane(typingctx, x, window, weight, start, floor, zeros, y):
 
         def roll(q, _):
             """A row is loaded once, for the sums of the three rows of outputs that it meets."""
-            columns = Columns(builder, o, q, vector, zero, 1, 3)
+            columns = Columns(builder, o, (1, 3), q, vector, zero)
             weights = [weights_of(INT64(tap)) for tap in range(9)]
 
             def row_of_x(m, sums):
@@ -100,7 +97,7 @@ def _correlate_plane(typingctx, x, window, weight, start, floor, zeros, y):
             with then:
                 carried_loop(builder, INT64(0), o.out_w, lanes, [], roll)
             with otherwise:
-                over_windows(builder, x, o, vector, zero, lambda p, q: [starts], step, finish, zeros)
+                over_windows(builder, x, o, (2, 3), vector, zero, lambda p, q: [starts], step, finish, zeros)
         return context.get_dummy_value()
 
     return types.void(x, window, weight, x.dtype, x.dtype, zeros, y), codegen
@@ -116,7 +113,7 @@ def _sum_plane(typingctx, x, window, dy, zeros, total):
     def codegen(context, builder, signature, args):
         x, window, dy, zeros, total = args
         vector, o, place = plane_of(context, builder, signature.args[0], window)
-        zero, lanes = constant(vector, 0.0), INT64(vector.count)
+        zero = constant(vector, 0.0)
 
         def add_product(sum_, pixels, gradient, mask):
             # What lies beyond the outputs may be infinite: it isn't multiplied by 0.
@@ -124,7 +121,7 @@ def _sum_plane(typingctx, x, window, dy, zeros, total):
 
         def roll(q, sums):
             """A row is loaded once, and multiplied by the three rows of dy that it meets."""
-            columns = Columns(builder, o, q, vector, zero, 1, 3)
+            columns = Columns(builder, o, (1, 3), q, vector, zero)
 
             def row_of_x(m, values):
                 is_row = builder.icmp_signed("<", m, o.out_h)
@@ -143,53 +140,41 @@ def _sum_plane(typingctx, x, window, dy, zeros, total):
             values = [zero, nowhere, zero, nowhere, *sums]
             return carried_loop(builder, INT64(0), builder.add(o.out_h, INT64(2)), 1, values, row_of_x)[4:]
 
-        def loops(stride, size):
-            def add_taps(u, v, count, load_pixels):
-                """To the sums of `count` taps from (u, v) on."""
-                first_tap = builder.add(builder.mul(u, o.size_s), v)
-                taps = [builder.add(first_tap, INT64(i)) for i in range(count)]
-                addresses = [builder.gep(total, [builder.mul(tap, lanes)]) for tap in taps]
+        def taps_of(u):
+            """The sums of row u of the taps with a stride of 2."""
 
-                def outputs(q, sums):
-                    columns = Columns(builder, o, q, vector, zero, stride, size)
+            def outputs(q, sums):
+                columns = Columns(builder, o, (2, 3), q, vector, zero)
 
-                    def output_row(p, sums):
-                        at, mask = place(dy, p, q)
-                        gradient = load(builder, at, vector, mask)
-                        columns.ask(at)
-                        i = builder.add(builder.sub(builder.mul(p, o.stride_h), o.pad_top), u)
-                        pixels = load_pixels(columns, row_of(builder, x, i, o, zeros))
-                        return [add_product(*each, gradient, mask) for each in zip(sums, pixels, strict=True)]
+                def output_row(p, sums):
+                    at, mask = place(dy, p, q)
+                    gradient = load(builder, at, vector, mask)
+                    i = builder.add(builder.sub(builder.mul(p, o.stride_h), o.pad_top), u)
+                    pixels = columns.load(row_of(builder, x, i, o, zeros))
+                    return [add_product(*each, gradient, mask) for each in zip(sums, pixels, strict=True)]
 
-                    return carried_loop(builder, INT64(0), o.out_h, 1, sums, output_row)
+                return carried_loop(builder, INT64(0), o.out_h, 1, sums, output_row)
 
-                sums = [load(builder, at, vector) for at in addresses]
-                sums = carried_loop(builder, INT64(0), o.out_w, vector.count, sums, outputs)
-                for sum_, at in zip(sums, addresses, strict=True):
-                    store(builder, sum_, at)
+            return outputs
 
-            def row_of_taps(u, _):
-                if size is not None:
-                    add_taps(u, INT64(0), size, Columns.load)
-                    return []
+        def add(first_tap, count, outputs):
+            """outputs(q, sums), from the sums in total to the sums in total, of `count` taps."""
+            taps = [builder.add(first_tap, INT64(i)) for i in range(count)]
+            addresses = [builder.gep(total, [builder.mul(tap, INT64(vector.count))]) for tap in taps]
+            sums = [load(builder, at, vector) for at in addresses]
+            sums = carried_loop(builder, INT64(0), o.out_w, vector.count, sums, outputs)
+            for sum_, at in zip(sums, addresses, strict=True):
+                store(builder, sum_, at)
 
-                def tap(v, _):
-                    add_taps(u, v, 1, lambda columns, row: [columns.load_one(row, v)])
-                    return []
-
-                return carried_loop(builder, INT64(0), o.size_s, 1, [], tap)
-
-            carried_loop(builder, INT64(0), o.size_r, 1, [], row_of_taps)
+        def row_of_taps(u, _):
+            add(builder.mul(u, INT64(3)), 3, taps_of(u))
+            return []
 
         with builder.if_else(_is_rolling(builder, o)) as (then, otherwise):
             with then:
-                addresses = [builder.gep(total, [INT64(tap * vector.count)]) for tap in range(9)]
-                sums = [load(builder, at, vector) for at in addresses]
-                sums = carried_loop(builder, INT64(0), o.out_w, vector.count, sums, roll)
-                for sum_, at in zip(sums, addresses, strict=True):
-                    store(builder, sum_, at)
+                add(INT64(0), 9, roll)
             with otherwise:
-                for_case(builder, o, loops)
+                carried_loop(builder, INT64(0), INT64(3), 1, [], row_of_taps)
         return context.get_dummy_value()
 
     return types.void(x, window, dy, zeros, total), codegen
@@ -209,7 +194,7 @@ def depthwise(window, images, groups, filters, x, weight, bias, relu, mask, y, t
 
     The threads divide the planes.
     """
-    area, out_area, taps = window.h * window.w, window.out_h * window.out_w, window.size_r * window.size_s
+    area, out_area, taps = window.h * window.w, window.out_h * window.out_w, 9
     floor = like(x[0], 0 if relu else -math.inf)
     zeros = _row_of_zeros(x, window)
     begin, end = share(images * groups * filters, 1, thread, threads)
@@ -232,7 +217,7 @@ def depthwise_backward_weight(window, images, groups, filters, x, dy, dweight, d
 
     A sum goes image by image, one chain a lane.
     """
-    area, out_area, taps = window.h * window.w, window.out_h * window.out_w, window.size_r * window.size_s
+    area, out_area, taps = window.h * window.w, window.out_h * window.out_w, 9
     lanes = vector_lanes(x)
     zeros, total = _row_of_zeros(x, window), heap(x, taps * lanes)
     begin, end = share(groups * filters, 1, thread, threads)

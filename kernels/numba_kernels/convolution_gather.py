@@ -31,6 +31,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     INT64,
     broadcast,
     carried_loop,
+    choose,
     first_lanes,
     lanes_of,
     load,
@@ -40,7 +41,8 @@ from fastnn.kernels.numba_kernels.window import ceil_divide, put, reach
 
 # The bytes of the planes of a strip: they stay in L2.
 _PLANES_BYTES = 384 * 1024
-GATHERED_COLUMNS = 7
+# Windows' columns that have code of their own.
+_KNOWN_COLUMNS = (3, 5)
 
 
 @intrinsic
@@ -48,7 +50,6 @@ def _gather_taps(typingctx, planes, plane, width, rows, columns, dilation, row_s
     """y[j] = Σ over u < rows, v < columns of planes[u, v] at u row_step + first + j + v dilation.
 
     For j < count, a vector at most. A plane (·, width) is `plane` elements; columns outside of it are 0.
-    columns ≤ GATHERED_COLUMNS.
     """
 
     def codegen(context, builder, signature, args):
@@ -65,29 +66,33 @@ def _gather_taps(typingctx, planes, plane, width, rows, columns, dilation, row_s
         lane = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
 
         def is_inside(v):
-            column = builder.add(first, builder.mul(dilation, INT64(v)))
+            column = builder.add(first, builder.mul(dilation, v))
             return builder.icmp_unsigned("<", builder.add(lanes_with(column), lane), lanes_with(width))
 
-        end = builder.function.append_basic_block("end")
-        switch = builder.switch(columns, end)
-        for known in range(GATHERED_COLUMNS + 1):
-            switch.add_case(INT64(known), block := builder.function.append_basic_block(f"columns_{known}"))
-            builder.position_at_end(block)
+        def loops(known):
             # The same in all rows.
-            inside = [is_inside(v) for v in range(known)]
+            masks = [is_inside(INT64(v)) for v in range(known or 0)]
 
-            def line(u, values, inside=inside):
-                at, total = values
-                for v, mask in enumerate(inside):
-                    tap = builder.gep(at, [builder.mul(next_column, INT64(v))])
-                    total = builder.fadd(total, load(builder, tap, vector, mask))
-                return [builder.gep(at, [next_row]), total]
+            def line(u, values):
+                start, _ = values
+
+                def tap(v, values, mask=None):
+                    at, total = values
+                    pixels = load(builder, at, vector, mask or is_inside(v))
+                    return [builder.gep(at, [next_column]), builder.fadd(total, pixels)]
+
+                if known:
+                    for v, mask in enumerate(masks):
+                        values = tap(v, values, mask)
+                else:
+                    values = carried_loop(builder, INT64(0), columns, 1, values, tap)
+                return [builder.gep(start, [next_row]), values[1]]
 
             values = [builder.gep(planes, [first]), ir.Constant(vector, None)]
             _, total = carried_loop(builder, INT64(0), rows, 1, values, line)
             store(builder, total, y, first_lanes(builder, count, lanes))
-            builder.branch(end)
-        builder.position_at_end(end)
+
+        choose(builder, [(builder.icmp_signed("==", columns, INT64(k)), k) for k in _KNOWN_COLUMNS], loops)
         return context.get_dummy_value()
 
     return types.void(planes, *[types.int64] * 8, y), codegen

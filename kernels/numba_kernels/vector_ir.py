@@ -140,6 +140,21 @@ def carried_loop(
     return running
 
 
+def choose(
+    builder: ir.IRBuilder, cases: list[tuple[ir.Value, object]], body: Callable[[object], None]
+) -> None:
+    """body(x) for the x of the first case whose condition holds; body(None) where none does."""
+    if not cases:
+        body(None)
+        return
+    (condition, case), *rest = cases
+    with builder.if_else(condition) as (then, otherwise):
+        with then:
+            body(case)
+        with otherwise:
+            choose(builder, rest, body)
+
+
 def call_function(context, builder, signature, args, name: str, emit: Callable[..., None]) -> None:
     """Call the module's function `name`, whose code `emit(builder, real, *arguments)` writes, once."""
     module = builder.module

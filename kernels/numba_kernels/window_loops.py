@@ -18,6 +18,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     INT64,
     broadcast,
     carried_loop,
+    choose,
     first_lanes,
     lanes_of,
     load,
@@ -67,38 +68,32 @@ def gather(builder, x, indices, mask, vector, otherwise) -> ir.Value:
     return builder.call(function, [addresses, INT32(size_of(vector.element)), mask, otherwise])
 
 
-# Strides and widths of windows that have code of their own; None is any.
-_CASES = ((1, 3), (2, 3), (1, None), (2, None), (None, None))
+# The stride and width of windows, as far as they are known: None is any.
+Case = tuple[int | None, int | None]
+# Those that have code of their own.
+_CASES = ((1, 3), (2, 3), (1, None), (2, None))
 
 # Output (p, q) of (out_h, out_w) meets rows p stride_h − pad_top … + size_r − 1 of (h, w), and columns alike.
 Window = namedtuple("Window", "h w size_r size_s stride_h stride_w pad_top pad_left out_h out_w")
 
 
-def for_case(builder: ir.IRBuilder, o: Window, body: Callable[[int | None, int | None], None]) -> None:
-    """body(stride, size) of the first of _CASES that is the window's."""
-
-    def choose(cases):
-        (stride, size), *rest = cases
-        if not rest:
-            body(stride, size)
-            return
+def for_case(builder: ir.IRBuilder, o: Window, body: Callable[[Case], None]) -> None:
+    """body(case) of the first of _CASES that is the window's, else of any."""
+    cases = []
+    for stride, size in _CASES:
         is_case = builder.icmp_signed("==", o.stride_w, INT64(stride))
         if size is not None:
             is_case = builder.and_(is_case, builder.icmp_signed("==", o.size_s, INT64(size)))
-        with builder.if_else(is_case) as (then, otherwise):
-            with then:
-                body(stride, size)
-            with otherwise:
-                choose(rest)
-
-    choose(_CASES)
+        cases.append((is_case, (stride, size)))
+    choose(builder, cases, lambda case: body(case or (None, None)))
 
 
 class Columns:
     """The columns of the windows of outputs q, q + 1, …, of a case; `otherwise` is what lies outside."""
 
-    def __init__(self, builder, o: Window, q, vector, otherwise, stride: int | None, size: int | None):
-        self.builder, self.o, self.stride, self.size = builder, o, stride, size
+    def __init__(self, builder, o: Window, case: Case, q, vector, otherwise):
+        self.builder, self.o = builder, o
+        self.stride, self.size = stride, size = case
         self.vector, self.otherwise = vector, otherwise
         self.first = builder.sub(builder.mul(q, o.stride_w), o.pad_left)
         # The same in all rows: what is inside of each vector that is loaded.
@@ -148,6 +143,7 @@ def over_windows(
     builder: ir.IRBuilder,
     x: ir.Value,
     o: Window,
+    case: Case,
     vector: ir.VectorType,
     otherwise: ir.Value,
     start: Callable[[ir.Value, ir.Value], Values],
@@ -163,41 +159,38 @@ def over_windows(
     """
     zero = INT64(0)
 
-    def loops(stride, size):
-        def outputs(q, _):
-            columns = Columns(builder, o, q, vector, otherwise, stride, size)
+    def outputs(q, _):
+        columns = Columns(builder, o, case, q, vector, otherwise)
 
-            def output_row(p, _):
-                top = builder.sub(builder.mul(p, o.stride_h), o.pad_top)
-                columns.ask(builder.gep(x, [builder.mul(top, o.w)]))
+        def output_row(p, _):
+            top = builder.sub(builder.mul(p, o.stride_h), o.pad_top)
+            columns.ask(builder.gep(x, [builder.mul(top, o.w)]))
 
-                def line(u, values):
-                    i = builder.add(top, u)
-                    at = builder.add(builder.mul(i, o.w), columns.first)
-                    row = row_of(builder, x, i, o, outside)
-                    if size is None:
+            def line(u, values):
+                i = builder.add(top, u)
+                at = builder.add(builder.mul(i, o.w), columns.first)
+                row = row_of(builder, x, i, o, outside)
+                if columns.size is None:
 
-                        def element(v, values):
-                            return step(values, columns.load_one(row, v), u, v, builder.add(at, v))
+                    def element(v, values):
+                        return step(values, columns.load_one(row, v), u, v, builder.add(at, v))
 
-                        return carried_loop(builder, zero, o.size_s, 1, values, element)
-                    for v, pixels in enumerate(columns.load(row)):
-                        values = step(values, pixels, u, INT64(v), builder.add(at, INT64(v)))
-                    return values
+                    return carried_loop(builder, zero, o.size_s, 1, values, element)
+                for v, pixels in enumerate(columns.load(row)):
+                    values = step(values, pixels, u, INT64(v), builder.add(at, INT64(v)))
+                return values
 
-                begin, end = zero, o.size_r
-                if outside is None:
-                    begin = larger_number(builder, zero, builder.neg(top))
-                    below = builder.sub(o.h, top)
-                    end = builder.select(builder.icmp_signed("<", below, end), below, end)
-                finish(carried_loop(builder, begin, end, 1, start(p, q), line), p, q)
-                return []
+            begin, end = zero, o.size_r
+            if outside is None:
+                begin = larger_number(builder, zero, builder.neg(top))
+                below = builder.sub(o.h, top)
+                end = builder.select(builder.icmp_signed("<", below, end), below, end)
+            finish(carried_loop(builder, begin, end, 1, start(p, q), line), p, q)
+            return []
 
-            return carried_loop(builder, zero, o.out_h, 1, [], output_row)
+        return carried_loop(builder, zero, o.out_h, 1, [], output_row)
 
-        carried_loop(builder, zero, o.out_w, vector.count, [], outputs)
-
-    for_case(builder, o, loops)
+    carried_loop(builder, zero, o.out_w, vector.count, [], outputs)
 
 
 def row_of(builder: ir.IRBuilder, x: ir.Value, i: ir.Value, o: Window, outside: ir.Value | None) -> ir.Value:

@@ -23,6 +23,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
 )
 from fastnn.kernels.numba_kernels.window_loops import (
     counted,
+    for_case,
     gather,
     is_index,
     larger_number,
@@ -93,7 +94,13 @@ def max_windows(typingctx, x, window, y):
             best, is_nan = values
             store(builder, builder.select(is_nan, nan, best), *place(y, p, q))
 
-        over_windows(builder, x, o, vector, lowest, lambda p, q: [lowest, nowhere], step, finish)
+        for_case(
+            builder,
+            o,
+            lambda case: over_windows(
+                builder, x, o, case, vector, lowest, lambda p, q: [lowest, nowhere], step, finish
+            ),
+        )
         return context.get_dummy_value()
 
     return types.void(x, window, y), codegen
@@ -114,7 +121,11 @@ def mean_windows(typingctx, x, window, area, y):
         def finish(values, p, q):
             store(builder, builder.fdiv(values[0], areas), *place(y, p, q))
 
-        over_windows(builder, x, o, vector, zero, lambda p, q: [zero], step, finish)
+        for_case(
+            builder,
+            o,
+            lambda case: over_windows(builder, x, o, case, vector, zero, lambda p, q: [zero], step, finish),
+        )
         return context.get_dummy_value()
 
     return types.void(x, window, x.dtype, y), codegen
@@ -157,7 +168,9 @@ def argmax_windows(typingctx, x, window, largest, where):
             row = builder.mul(larger_number(builder, INT64(0), top), o.w)
             return [lowest, builder.add(lanes_with(row), inside)]
 
-        over_windows(builder, x, o, vector, lowest, start, step, finish)
+        for_case(
+            builder, o, lambda case: over_windows(builder, x, o, case, vector, lowest, start, step, finish)
+        )
         return context.get_dummy_value()
 
     return types.void(x, window, largest, where), codegen
