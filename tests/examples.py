@@ -36,7 +36,10 @@ def examples(kernel: str) -> Iterator[Example]:
 _MAKERS: dict[str, Callable[[str, np.random.Generator], Iterator[Example]]] = {}
 
 _VECTORS = (0, 1, 5, 16, 17, 67, 1500)
-_TABLES = ((0, 3), (1, 1), (7, 1), (5, 3), (33, 10), (17, 16), (3, 600), (130, 2))
+_TABLES = (
+    *((0, 3), (1, 1), (7, 1), (5, 3), (33, 10), (17, 16)),
+    *((70, 32), (5, 33), (3, 600), (2, 2500), (130, 2)),
+)
 # m, k, n
 _PRODUCTS = (
     *((0, 3, 2), (0, 3, 300), (4, 0, 3), (4, 0, 300), (3, 4, 0)),

@@ -65,6 +65,10 @@ CONFIGURATIONS = [
     ((3, 17, 5, 5, 34, 1, 1), {"stride": 2}),
     ((9, 12, 6, 6, 10, 5, 5), {}),
     ((3, 8, 9, 7, 6, 3, 3), {"groups": 2, "padding": 1, "stride": 4}),
+    # several strips, and blocks of channels and filters
+    ((1, 16, 30, 31, 17, 3, 3), {"padding": 1}),
+    ((1, 70, 9, 9, 130, 3, 3), {"padding": 1}),
+    ((1, 4, 60, 60, 16, 5, 5), {}),
 ]
 IDS = [f"{'x'.join(map(str, sizes))} {options}" for sizes, options in CONFIGURATIONS]
 FORWARD = ("conv2d", "conv2d_naive")

@@ -1,7 +1,7 @@
 """The exponentials of a matrix's rows, for softmax and the log loss of classes: blocks of rows in scratch.
 
-A block of short rows is turned (turned_rows.py). Longer rows lie there as they are, so many that they are one
-long loop.
+A block of short rows is turned (turned_rows.py). Longer rows lie there as they are, so many that their
+exponentials are one long loop.
 """
 
 from __future__ import annotations
@@ -23,14 +23,20 @@ BLOCK_ROWS, BLOCK_SIZE = 64, 2048
 # Of e and centred, beside each other.
 SCRATCH = 2 * BLOCK_SIZE
 _TILE = SHORT_ROW * 16
-# Elements of a block of longer rows: several blocks stay in L1.
-_LONG_BLOCK = 512
+# From so many columns on a row is a loop of its own: its last elements, no whole vector, hardly count.
+_LONG_ROW = 512
 
 
 @inlined
 def exp_block_rows(columns):
     """Rows of a block."""
-    return BLOCK_ROWS if columns <= SHORT_ROW else max(1, _LONG_BLOCK // columns)
+    return BLOCK_ROWS if columns <= SHORT_ROW else max(1, BLOCK_SIZE // columns)
+
+
+@inlined
+def whole_lanes(rows):
+    """Rounded up: what is done to the values of a block's rows is done to whole vectors."""
+    return (rows + 15) // 16 * 16
 
 
 @inlined
@@ -45,15 +51,23 @@ def exp_rows(x, rows, columns, centred, e, top, total):
             tile = offset(centred, i * columns)
             load_turned(offset(x, i * columns), min(lanes, rows - i), columns, tile)
             exp_turned(tile, offset(e, i * columns), columns, offset(top, i), offset(total, i))
-        return
-    for i in range(rows):
-        top[i] = row_max_number(offset(x, i * columns), columns)
-        for k in range(i * columns, (i + 1) * columns):
-            centred[k] = x[k] - top[i]
-    for k in range(rows * columns):
-        e[k] = vector_math.exp(centred[k])
-    for i in range(rows):
-        total[i] = row_sum(offset(e, i * columns), columns)
+    else:
+        for i in range(rows):
+            top[i] = row_max_number(offset(x, i * columns), columns)
+        if columns >= _LONG_ROW:
+            for i in range(rows):
+                for k in range(i * columns, (i + 1) * columns):
+                    x_k = x[k] - top[i]
+                    centred[k] = x_k
+                    e[k] = vector_math.exp(x_k)
+        else:
+            for i in range(rows):
+                for k in range(i * columns, (i + 1) * columns):
+                    centred[k] = x[k] - top[i]
+            for k in range(rows * columns):
+                e[k] = vector_math.exp(centred[k])
+        for i in range(rows):
+            total[i] = row_sum(offset(e, i * columns), columns)
 
 
 @inlined
@@ -65,7 +79,7 @@ def scale_rows(e, rows, columns, factor, addend, y):
         for i in range(0, rows, lanes):
             scale_turned(offset(e, i * columns), tile, columns, offset(factor, i), offset(addend, i))
             store_turned(tile, offset(y, i * columns), min(lanes, rows - i), columns)
-        return
-    for i in range(rows):
-        for k in range(i * columns, (i + 1) * columns):
-            y[k] = factor[i] * e[k] + addend[i]
+    else:
+        for i in range(rows):
+            for k in range(i * columns, (i + 1) * columns):
+                y[k] = factor[i] * e[k] + addend[i]

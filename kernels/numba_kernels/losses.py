@@ -13,6 +13,7 @@ from fastnn.kernels.numba_kernels.exp_rows import (
     exp_block_rows,
     exp_rows,
     scale_rows,
+    whole_lanes,
 )
 from fastnn.kernels.numba_kernels.memory import (
     as_int64,
@@ -205,7 +206,7 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
     columns = n[1]
     step = exp_block_rows(columns)
     top, total, terms = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
-    factor, zeros = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
+    factor, zeros, of_class = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
     e = heap(z, 2 * columns) if columns > BLOCK_SIZE else stack(z, SCRATCH)
     centred = offset(e, max(columns, BLOCK_SIZE))
     one, scale = like(e[0], 1), like(e[0], s[0])
@@ -215,25 +216,28 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
     for i in range(begin, end, step):
         count = min(step, end - i)
         exp_rows(offset(z, i * columns), count, columns, centred, e, top, total)
+        for k in range(count):
+            of_class[k] = z[(i + k) * columns + classes[i + k]] - top[k]
+        whole = whole_lanes(count)
         if not is_null(loss):
-            for k in range(BLOCK_ROWS):
-                terms[k] = vector_math.log(total[k])
+            for k in range(whole):
+                terms[k] = vector_math.log(total[k]) - of_class[k]
             for k in range(count):
-                weight_k = one if is_null(weight) else weight[i + k]
-                z_of_class = z[(i + k) * columns + classes[i + k]]
-                loss[i + k] = weight_k * (terms[k] + (top[k] - z_of_class))
-        for k in range(BLOCK_ROWS):
+                loss[i + k] = terms[k] if is_null(weight) else weight[i + k] * terms[k]
+        for k in range(whole):
             total[k] = one / total[k]
         if not is_null(a):
             scale_rows(e, count, columns, total, zeros, offset(a, i * columns))
         if not is_null(dz):
             if not is_null(weight):
                 _spread_weights(offset(weight, i), scale, factor, count, 1)
-            for k in range(BLOCK_ROWS):
+            for k in range(whole):
                 total[k] *= factor[k]
+                # Computed anew: what has just been stored as a vector is slow to load.
+                of_class[k] = total[k] * vector_math.exp(of_class[k]) - factor[k]
             scale_rows(e, count, columns, total, zeros, offset(dz, i * columns))
             for k in range(count):
-                dz[(i + k) * columns + classes[i + k]] -= factor[k]
+                dz[(i + k) * columns + classes[i + k]] = of_class[k]
     if columns > BLOCK_SIZE:
         free(e)
 

@@ -10,6 +10,7 @@ from fastnn.kernels.numba_kernels.exp_rows import (
     exp_block_rows,
     exp_rows,
     scale_rows,
+    whole_lanes,
 )
 from fastnn.kernels.numba_kernels.memory import free, heap, like, offset, share, stack
 from fastnn.kernels.numba_kernels.registry import kernel
@@ -32,7 +33,7 @@ def softmax(t, n, s, thread, threads):
     for i in range(begin, end, step):
         count = min(step, end - i)
         exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
-        for k in range(BLOCK_ROWS):
+        for k in range(whole_lanes(count)):
             total[k] = like(total[k], 1) / total[k]
         scale_rows(e, count, columns, total, zeros, offset(t[1], i * columns))
     if columns > BLOCK_SIZE:
@@ -81,7 +82,7 @@ def log_softmax(t, n, s, thread, threads):
     for i in range(begin, end, step):
         count = min(step, end - i)
         exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
-        for k in range(BLOCK_ROWS):
+        for k in range(whole_lanes(count)):
             total[k] = -vector_math.log(total[k])
         scale_rows(centred, count, columns, ones, total, offset(t[1], i * columns))
     if columns > BLOCK_SIZE:
