@@ -130,7 +130,8 @@ def _takes_pool(conv: Op, pool: Op, backward: list[Op], gradients: list[Op]) -> 
     (y,) = conv.writes
     assert y is not None
     *sizes, _ = conv.sizes.values()
-    return native.conv2d_takes_pool(tuple(sizes), np.dtype(y.dtype).itemsize)
+    itemsize = np.dtype(y.dtype).itemsize
+    return native.conv2d_takes_pool(tuple(sizes), pool.sizes["r"], bool(backward), itemsize)
 
 
 _JOINS = {"relu": _join_relu, "relu_backward": _join_mask, "batch_norm_inference": _join_batch_norm}

@@ -57,6 +57,7 @@
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
 #include "winograd_body.h"
+#include "winograd_images_body.h"
 #include "winograd_weight_body.h"
 #include "convolution_body.h"
 #undef REAL
@@ -74,6 +75,7 @@
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
 #include "winograd_body.h"
+#include "winograd_images_body.h"
 #include "winograd_weight_body.h"
 #include "convolution_body.h"
 #undef REAL

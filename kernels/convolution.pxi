@@ -4,7 +4,9 @@ cdef extern from "convolution.h":
     # The sizes of a convolution, in the kernel list's order.
     ctypedef struct convolution:
         pass
-    bint images_suit_pool(const convolution* shape, int64_t lanes) noexcept nogil
+    bint images_suit_pool(
+        const convolution* shape, int64_t pool, bint training, int64_t lanes
+    ) noexcept nogil
     int VECTOR_BYTES
     void convolve_f32(
         const convolution* shape, const float* x, const float* weight, const float* bias, float* y,
@@ -139,10 +141,10 @@ cdef void conv2d_max_pool2d_backward_weight(
         convolve_pool_backward_weight_f64(shape, n[16], relu, t[0], t[1], t[2], t[3], t[4], thread, threads)
 
 
-def conv2d_takes_pool(tuple sizes, int itemsize) -> bool:
+def conv2d_takes_pool(tuple sizes, int64_t pool, bint training, int itemsize) -> bool:
     """Whether conv2d of these sizes, in the kernel list's order, had better be one with the max pool after it."""
     cdef int64_t n[16]
     cdef int i
     for i in range(16):
         n[i] = sizes[i]
-    return images_suit_pool(<const convolution*> n, VECTOR_BYTES // itemsize)
+    return images_suit_pool(<const convolution*> n, pool, training, VECTOR_BYTES // itemsize)

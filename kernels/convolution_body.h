@@ -13,8 +13,10 @@ static void NAME(convolve)(const convolution *o, const REAL *x, const REAL *weig
     else if (is_depthwise(o)) NAME(convolve_depthwise)(o, x, weight, bias, y, relu, thread, threads);
     else if (plane_rows_suit(o, LANES))
         NAME(convolve_plane_rows)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
-    else if (winograd_suits(o)) NAME(convolve_winograd)(o, x, weight, bias, y, relu, thread, threads);
-    else NAME(convolve_direct)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
+    else if (winograd_suits(o)) {
+        const NAME(winograd) p = NAME(winograd_forward)(o, x, weight, bias, y, relu);
+        NAME(convolve_winograd)(&p, (int)o->stride_h, thread, threads);
+    } else NAME(convolve_direct)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
 }
 
 /* dx[e, i, j] = Σ dy[f, p, q] weight[f, e, u, v] over f, u, v, where p · stride = i + pad − u · dilation; 0 where
@@ -29,8 +31,10 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     else if (plane_rows_suit_input(o, LANES)) {
         const convolution back = turned_convolution(o);
         NAME(convolve_plane_rows)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
-    } else if (winograd_suits_input(o)) NAME(convolve_winograd_input)(o, dy, weight, mask, dx, thread, threads);
-    else if (turned_suits(o)) {
+    } else if (winograd_suits_input(o)) {
+        const NAME(winograd) p = NAME(winograd_input)(o, dy, weight, mask, dx);
+        NAME(convolve_winograd)(&p, 1, thread, threads);
+    } else if (turned_suits(o)) {
         const convolution back = turned_convolution(o);
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
     } else if (scatter_suits(o, LANES))
@@ -68,7 +72,16 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
 }
 
-/* --- the gradients of a convolution and the max pool after it in one: convolve_pool has made them ------------ */
+/* --- a convolution and the max pool after it in one --------------------------------------------------------- */
+
+/* As convolve_images makes it or, of 2 x 2 pixels, Winograd's form where it is convolve's too. */
+static void NAME(convolve_pool)(const convolution *o, int64_t pool, const REAL *x, const REAL *weight,
+                                const REAL *bias, REAL *y, REAL *a, int relu, int64_t thread, int64_t threads) {
+    if (pool == 2 && winograd_suits(o) && !tiles_are_few(o, LANES)) {
+        const NAME(winograd) p = NAME(winograd_forward)(o, x, weight, bias, y, relu);
+        NAME(run_winograd_images)(&p, 1, a, thread, threads);
+    } else NAME(convolve_images)(o, pool, x, weight, bias, y, a, relu, thread, threads);
+}
 
 static void NAME(convolve_pool_backward_input)(const convolution *o, int64_t pool, int relu, const REAL *dy,
                                                const REAL *a, const REAL *weight, const REAL *mask, REAL *dx,

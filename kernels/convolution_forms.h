@@ -93,15 +93,17 @@ static inline int images_suit_weight(const convolution *o, int64_t lanes) {
            (o->c * o->r * o->s >= 75 || o->filters <= 8);
 }
 
-/* The same for a convolution with the max pool after it in one, which neither turns nor stores what is pooled: of whole
-   blocks of moderate planes, whose rows don't fill vectors by themselves, and not of so few taps that turning dominates.
-   The result has the bits of the direct form, so Winograd's must not be that of fewer images. */
+/* The same for a convolution with the max pool of `pool` x `pool` pixels after it in one, which neither turns nor stores
+   what is pooled: of whole blocks of moderate planes, whose rows don't fill vectors by themselves, and not of so few
+   taps that turning dominates. Where Winograd's form is that of fewer images, it must be here: with a pool of 2, and
+   not in training, where its gradients are others. */
 #define IMAGE_BLOCK_BYTES (4 * 1024 * 1024)
-static inline int images_suit_pool(const convolution *o, int64_t lanes) {
+static inline int images_suit_pool(const convolution *o, int64_t pool, int training, int64_t lanes) {
     const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
-    return lanes == IMAGES && o->n % IMAGES == 0 && o->groups == 1 && o->stride_h == 1 && o->stride_w == 1 &&
-           !is_dense(o) && !is_depthwise(o) && (!winograd_suits(o) || tiles_are_few(o, lanes)) &&
-           o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
+    if (lanes != IMAGES || o->n % IMAGES != 0 || o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
+    if (is_dense(o) || is_depthwise(o)) return 0;
+    if (winograd_suits(o) && !tiles_are_few(o, lanes)) return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
+    return o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
            vectors * VECTOR_BYTES <= IMAGE_BLOCK_BYTES;
 }
 

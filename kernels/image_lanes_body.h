@@ -161,8 +161,8 @@ FASTNN_INLINE void NAME(unpool_turned)(const int64_t size, int relu, const NAME(
 /* y = the maxima of pool x pool pixels of relu?(bias + x * weight), and these to `a` (n / IMAGES, filters, out_h, out_w,
    IMAGES) unless that is NULL. Units of work: strips of blocks, which must be whole. A sum is one chain over (channel,
    u, v) in order, from the bias on, as in the direct form. */
-static void NAME(convolve_pool)(const convolution *o, int64_t pool, const REAL *x, const REAL *weight,
-                                const REAL *bias, REAL *y, REAL *a, int relu, int64_t thread, int64_t threads) {
+static void NAME(convolve_images)(const convolution *o, int64_t pool, const REAL *x, const REAL *weight,
+                                  const REAL *bias, REAL *y, REAL *a, int relu, int64_t thread, int64_t threads) {
     NAME(image_strips) s = NAME(plan_images)(o, pool, o->filters);
     const int64_t taps = o->c * o->r * o->s, plane = o->out_h * o->out_w * IMAGES;
     int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) +
@@ -190,7 +190,7 @@ static void NAME(convolve_pool)(const convolution *o, int64_t pool, const REAL *
 }
 
 /* Where a gradient comes from: dy of the convolution itself, with a pool of 1, or of the pool after it; then `a` is
-   what was pooled, as convolve_pool has left it, with `relu` a ReLU's result. */
+   what was pooled, as convolve_images has left it, with `relu` a ReLU's result. */
 typedef struct {
     int64_t pool;
     int relu;

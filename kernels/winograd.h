@@ -28,6 +28,13 @@
 #define WINOGRAD_ROWS (4 * TILE_ROWS)
 /* Channels that are packed, then transformed from L1. */
 #define WINOGRAD_CHANNELS 4
+/* Rows of so few tiles fill vectors badly: images along the lanes do better, with few channels up to more tiles. */
+#define WINOGRAD_NARROW 8
+#define WINOGRAD_NARROW_FEW 14
+#define WINOGRAD_FEW 48
+static inline int winograd_is_narrow(int64_t channels, int64_t columns) {
+    return columns <= (channels <= WINOGRAD_FEW ? WINOGRAD_NARROW_FEW : WINOGRAD_NARROW);
+}
 /* With fewer channels or filters the transforms cost more than the products save: forward and by weight with
    a stride of 1 and of 2, and by x, whose direct form is slower. */
 #define WINOGRAD_MIN 16

@@ -254,32 +254,29 @@ FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * p
 }
 
 /* y = relu?(bias + x * weight). */
-static void NAME(convolve_winograd)(const convolution *o, const REAL *x, const REAL *weight, const REAL *bias,
-                                    REAL *y, int relu, int64_t thread, int64_t threads) {
+static NAME(winograd) NAME(winograd_forward)(const convolution *o, const REAL *x, const REAL *weight,
+                                             const REAL *bias, REAL *y, int relu) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
-    const NAME(winograd) p = {.images = o->n, .groups = o->groups, .channels = channels, .filters = filters,
-                              .rows = winograd_axis(o->h, o->out_h, o->stride_h, o->pad_top),
-                              .columns = winograd_axis(o->w, o->out_w, o->stride_w, o->pad_left),
-                              .out_h = o->out_h, .out_w = o->out_w,
-                              .source = x, .weight = weight, .bias = bias,
-                              .weight_group = filters * channels * 9, .weight_filter = channels * 9,
-                              .weight_channel = 9, .relu = relu, .y = y};
-    if (o->stride_h == 1) NAME(run_winograd)(1, &p, thread, threads);
-    else NAME(run_winograd)(2, &p, thread, threads);
+    return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = channels, .filters = filters,
+                            .rows = winograd_axis(o->h, o->out_h, o->stride_h, o->pad_top),
+                            .columns = winograd_axis(o->w, o->out_w, o->stride_w, o->pad_left),
+                            .out_h = o->out_h, .out_w = o->out_w,
+                            .source = x, .weight = weight, .bias = bias,
+                            .weight_group = filters * channels * 9, .weight_filter = channels * 9,
+                            .weight_channel = 9, .relu = relu, .y = y};
 }
 
 /* dx, with a stride of 1: dy convolved with the weights transposed and turned. */
-static void NAME(convolve_winograd_input)(const convolution *o, const REAL *dy, const REAL *weight,
-                                          const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
+static NAME(winograd) NAME(winograd_input)(const convolution *o, const REAL *dy, const REAL *weight,
+                                           const REAL *mask, REAL *dx) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
-    const NAME(winograd) p = {.images = o->n, .groups = o->groups, .channels = filters, .filters = channels,
-                              .rows = winograd_axis(o->out_h, o->h, 1, 2 - o->pad_top),
-                              .columns = winograd_axis(o->out_w, o->w, 1, 2 - o->pad_left),
-                              .out_h = o->h, .out_w = o->w,
-                              .source = dy, .weight = weight,
-                              .weight_group = filters * channels * 9, .weight_filter = 9,
-                              .weight_channel = channels * 9, .turned = 1, .mask = mask, .y = dx};
-    NAME(run_winograd)(1, &p, thread, threads);
+    return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = filters, .filters = channels,
+                            .rows = winograd_axis(o->out_h, o->h, 1, 2 - o->pad_top),
+                            .columns = winograd_axis(o->out_w, o->w, 1, 2 - o->pad_left),
+                            .out_h = o->h, .out_w = o->w,
+                            .source = dy, .weight = weight,
+                            .weight_group = filters * channels * 9, .weight_filter = 9,
+                            .weight_channel = channels * 9, .turned = 1, .mask = mask, .y = dx};
 }
 
 #undef VECTOR

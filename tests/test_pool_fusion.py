@@ -14,6 +14,7 @@ POOLED = {
     "LeNet": ([C(6, 5), R, fn.MaxPool2D(2), C(7, 3), R, fn.MaxPool2D(2)], (1, 20, 19)),
     "relu after the pool": ([C(3, 3, padding=1), fn.MaxPool2D(3), R, C(4, 2), fn.MaxPool2D(2)], (2, 13, 14)),
     "wide": ([C(4, (2, 5), padding=(0, 1), dilation=(2, 1)), R, fn.MaxPool2D(2)], (3, 9, 22)),
+    "Winograd": ([C(17, 1), R, C(33, 3, padding=1), R, fn.MaxPool2D(2)], (1, 17, 18)),
     "nine channels": ([C(9, 2), fn.Tanh(), C(5, 3), R, fn.MaxPool2D(2)], (1, 9, 10)),
 }
 KERNELS = {
@@ -26,7 +27,7 @@ KERNELS = {
 @pytest.fixture(autouse=True)
 def always(monkeypatch):
     """Where it can be done it is, also where another form is faster."""
-    monkeypatch.setattr(native, "conv2d_takes_pool", lambda sizes, itemsize: sizes[0] % 16 == 0)
+    monkeypatch.setattr(native, "conv2d_takes_pool", lambda sizes, *_: sizes[0] % 16 == 0)
 
 
 def network(layers, input_shape, dtype="float32"):
@@ -58,7 +59,7 @@ def test_gradients_are_those_of_the_trace(rng, dtype, layers, input_shape):
     x, y = data(rng, 32, input_shape, dtype)
     trace = net.trace(x, y)
     for name, gradient in net.gradients(x, y).items():
-        assert_close(gradient, trace[f"d{name}"], 2e-6 if dtype == np.float32 else 1e-14, f"d{name}")
+        assert_close(gradient, trace[f"d{name}"], 4e-6 if dtype == np.float32 else 1e-14, f"d{name}")
 
 
 @pytest.mark.parametrize(("layers", "input_shape"), POOLED.values(), ids=POOLED)
@@ -67,7 +68,7 @@ def test_training_is_that_of_unfused_batches(rng, layers, input_shape, monkeypat
     x, y = data(rng, 40, input_shape, "float64")
     fused, unfused = (network(layers, input_shape, "float64") for _ in range(2))
     history = fused.fit(x, y, epochs=3, batch_size=16)
-    monkeypatch.setattr(native, "conv2d_takes_pool", lambda sizes, itemsize: False)
+    monkeypatch.setattr(native, "conv2d_takes_pool", lambda *_: False)
     assert_close(history.loss, unfused.fit(x, y, epochs=3, batch_size=16).loss, 1e-13)
     assert_close(fused.theta, unfused.theta, 1e-11)
 

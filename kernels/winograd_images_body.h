@@ -1,0 +1,158 @@
+/* Winograd's form with images along the lanes, for one dtype: REAL and NAME are set by convolution.h. A tile of IMAGES
+   images fills vectors, so that none is packed, and its 2 x 2 outputs are a window of the max pool after it. The bits
+   are those of winograd_body.h. */
+
+#define VECTOR NAME(vector)
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+
+/* The outputs of a tile of one filter: relu?(Aᵀ m A + bias). */
+FASTNN_INLINE void NAME(tile_outputs)(const REAL *m, int64_t place, REAL bias, int relu, VECTOR y[2][2]) {
+    VECTOR half[2][4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        VECTOR column[5], rows[2];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) column[i] = NAME(load)(m + (i * 4 + j) * place);
+        NAME(contract_output)(1, column, rows);
+        half[0][j] = rows[0];
+        half[1][j] = rows[1];
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        NAME(contract_output)(1, half[i], y[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            y[i][j] += bias;
+            if (relu) y[i][j] = NAME(relu_vector)(y[i][j]);
+        }
+    }
+}
+
+/* Tiles [begin, end) of a row of one filter, m (places, tiles, IMAGES), to the rows of z, of width `out_w`, and to y,
+   the maxima of whole tiles; either may be NULL. The last row and column of tiles may have one of pixels. */
+static void NAME(write_tiles)(int rows, int64_t out_w, int64_t begin, int64_t end, const REAL *m, int64_t place,
+                              REAL bias, int relu, REAL *z, REAL *y) {
+    for (int64_t j = begin; j < end; j++)
+        for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
+            VECTOR tile[2][2];
+            NAME(tile_outputs)(m, place, bias, relu, tile);
+            const int columns = 2 * j + 1 < out_w ? 2 : 1;
+            for (int a = 0; z && a < rows; a++)
+                for (int b = 0; b < columns; b++)
+                    NAME(store)(z + (a * out_w + 2 * j + b) * IMAGES + lane, tile[a][b]);
+            if (y && rows == 2 && columns == 2)
+                NAME(store)(y + j * IMAGES + lane, NAME(combine)(0, NAME(combine)(0, tile[0][0], tile[1][0]),
+                                                                 NAME(combine)(0, tile[0][1], tile[1][1])));
+        }
+}
+
+/* Rows t of filters from f0 on of the block from `image` on, back in their place, 0 where the mask isn't positive. */
+static void NAME(return_rows)(const NAME(winograd) * p, const NAME(image_rows) * t, const REAL *z, int64_t image,
+                              int64_t f0) {
+    const int64_t block = image * t->image + f0 * t->h * t->w;
+    NAME(return_images)(t, z, p->y + block);
+    for (int64_t i = 0; p->mask && i < t->images; i++)
+        for (int64_t f = 0; f < t->channels; f++) {
+            const int64_t to = block + i * t->image + (f * t->h + t->first) * t->w;
+            NAME(apply_mask)(t->rows * t->w, p->mask + to, p->y + to);
+        }
+}
+
+/* y of a convolution of one group with a stride of 1, as winograd_body.h makes it, or, with `pool`, the maxima of its
+   2 x 2 pixels; then what was pooled goes to `a`, as convolve_images leaves it, unless that is NULL. Units of work:
+   strips of rows of tiles of blocks. */
+static void NAME(run_winograd_images)(const NAME(winograd) * p, int pool, REAL *a, int64_t thread, int64_t threads) {
+    const int64_t channels = p->channels, columns = p->columns.out, width = 2 * columns + 2;
+    const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
+    const int64_t rows = smaller(p->rows.out, larger(1, (pixels / (channels * width) - 2) / 2));
+    const int64_t strips = ceil_divide(p->rows.out, rows), units = ceil_divide(p->images, IMAGES) * strips;
+    const int64_t most = smaller(columns, WINOGRAD_TILES / IMAGES); /* tiles whose products are made together */
+    const int64_t filters = smaller(WINOGRAD_FILTERS, p->filters), plane = p->out_h * p->out_w;
+    NAME(image_rows) x_rows = NAME(image_planes)(channels, p->rows.source, p->columns.source);
+    NAME(image_rows) z_rows = NAME(image_planes)(filters, p->out_h, p->out_w); /* of one row of tiles */
+    NAME(image_rows) y_rows = NAME(image_planes)(filters, p->out_h / 2, p->out_w / 2);
+    x_rows.left = p->columns.pad;
+    x_rows.width = width;
+    z_rows.image = p->filters * plane;
+    y_rows.image = p->filters * y_rows.h * y_rows.w;
+    const int64_t x_size = NAME(set_rows)(&x_rows, 2 * rows + 2);
+    const int64_t z_size = pool ? 0 : NAME(set_rows)(&z_rows, 2), y_size = pool ? NAME(set_rows)(&y_rows, rows) : 0;
+    const int64_t z_plane = pool ? plane * IMAGES : z_rows.plane;
+    const int64_t run = most * IMAGES, u_place = filters * channels + LANES, v_place = channels * run + LANES;
+    const int64_t m_place = WINOGRAD_ROWS * run + LANES;
+    int64_t *offset = arena((size_t)round_up(channels, 8) * sizeof(int64_t) +
+                            (size_t)(x_size + z_size + y_size + 16 * (u_place + v_place + m_place)) * sizeof(REAL));
+    REAL *turned_x = (REAL *)(offset + round_up(channels, 8)), *turned_z = turned_x + x_size;
+    REAL *turned_y = turned_z + z_size, *u = turned_y + y_size, *v = u + 16 * u_place, *m = v + 16 * v_place;
+    int64_t tap[16];
+    for (int64_t e = 0; e < channels; e++) offset[e] = e * run;
+    for (int i = 0; i < 16; i++) tap[i] = (i / 4 * width + i % 4) * IMAGES;
+
+    for (int64_t f0 = 0; f0 < p->filters; f0 += filters) {
+        z_rows.channels = y_rows.channels = smaller(filters, p->filters - f0);
+        NAME(transform_weight)(1, p, p->weight + f0 * p->weight_filter, z_rows.channels, u, u_place);
+        for (int64_t unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
+            const int64_t image = unit / strips * IMAGES, first = unit % strips * rows;
+            const int64_t end = smaller(rows, p->rows.out - first);
+            x_rows.images = z_rows.images = y_rows.images = (int)smaller(IMAGES, p->images - image);
+            x_rows.first = 2 * first - p->rows.pad;
+            y_rows.first = first;
+            y_rows.rows = smaller(end, y_rows.h - first);
+            memset(turned_x, 0, (size_t)x_size * sizeof(REAL));
+            NAME(turn_images)(&x_rows, p->source + image * x_rows.image, turned_x);
+            for (int64_t i = 0; i < end; i++) {
+                z_rows.first = 2 * (first + i);
+                z_rows.rows = smaller(2, p->out_h - z_rows.first);
+                REAL *z = pool ? a : turned_z;
+                if (a) z += (image / IMAGES * p->filters + f0) * z_plane + z_rows.first * p->out_w * IMAGES;
+                for (int64_t j = 0; j < columns; j += most) {
+                    const int64_t tiles = smaller(most, columns - j);
+                    for (int64_t e = 0; e < channels; e++)
+                        for (int64_t k = 0; k < tiles; k++)
+                            NAME(transform_source)(1, turned_x + e * x_rows.plane + 2 * (i * width + j + k) * IMAGES,
+                                                   tap, IMAGES, v + e * run + k * IMAGES, v_place);
+                    for (int64_t f = 0; f < z_rows.channels; f += WINOGRAD_ROWS) {
+                        const int64_t some = smaller(WINOGRAD_ROWS, z_rows.channels - f);
+                        for (int place = 0; place < 16; place++) {
+                            const NAME(correlation) product = {
+                                .rows = some, .pixels = tiles * IMAGES, .taps = channels,
+                                .a = u + place * u_place + f * channels, .a_row = channels,
+                                .b = v + place * v_place, .offset = offset, .c = m + place * m_place, .c_row = run};
+                            NAME(correlate)(&product);
+                        }
+                        for (int64_t k = f; k < f + some; k++)
+                            NAME(write_tiles)((int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run, m_place,
+                                              p->bias ? p->bias[f0 + k] : 0, p->relu, z ? z + k * z_plane : NULL,
+                                              pool ? turned_y + k * y_rows.plane + i * y_rows.w * IMAGES : NULL);
+                    }
+                }
+                if (!pool) NAME(return_rows)(p, &z_rows, turned_z, image, f0);
+            }
+            if (pool && y_rows.rows > 0)
+                NAME(return_images)(&y_rows, turned_y, p->y + image * y_rows.image + f0 * y_rows.h * y_rows.w);
+        }
+    }
+}
+
+/* --- either form -------------------------------------------------------------------------------------------- */
+
+/* Whole blocks of images with narrow planes go along the lanes, all else in rows of tiles. */
+static void NAME(convolve_winograd)(const NAME(winograd) * problem, int stride, int64_t thread, int64_t threads) {
+    NAME(winograd) p = *problem;
+    if (stride == 2) {
+        NAME(run_winograd)(2, &p, thread, threads);
+        return;
+    }
+    if (LANES == IMAGES && p.groups == 1 && winograd_is_narrow(p.channels, p.columns.out)) {
+        p.images -= p.images % IMAGES;
+        if (p.images) NAME(run_winograd_images)(&p, 0, NULL, thread, threads);
+        p.source += p.images * p.channels * p.rows.source * p.columns.source;
+        p.y += p.images * p.filters * p.out_h * p.out_w;
+        if (p.mask) p.mask += p.images * p.filters * p.out_h * p.out_w;
+        p.images = problem->images - p.images;
+    }
+    if (p.images) NAME(run_winograd)(1, &p, thread, threads);
+}
+
+#undef VECTOR
+#undef LANES
