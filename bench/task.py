@@ -23,10 +23,11 @@ class Task:
     """The timed call of one peer.
 
     `call(*arguments[i])` is timed, `i` going round, so that neither the cache nor the branch predictor
-    meets the same data each time; it returns only when the work is done. `begin` runs before every turn,
-    untimed: it puts the initial weights back and chooses the backend. `arrays` turns what `call` returned
-    into named NumPy arrays, as they are compared between the peers. Where a call's outcome doesn't say
-    enough (a training step returns only a loss), `results` gives the arrays to compare.
+    meets the same data each time; it returns only when the work is done. What a peer writes into is one
+    array for all, as the memory that others allocate is mostly the one just freed. `begin` runs before
+    every turn, untimed: it puts the initial weights back and chooses the backend. `arrays` turns what
+    `call` returned into named NumPy arrays, as they are compared between the peers. Where a call's outcome
+    doesn't say enough (a training step returns only a loss), `results` gives the arrays to compare.
     """
 
     call: Callable[..., Any]

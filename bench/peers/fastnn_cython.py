@@ -57,19 +57,16 @@ class FastnnCython(Peer):
     def matmul(self, problem: Matmul, inputs: KernelInputs) -> Task:
         options = {"transpose_a": problem.transpose_a, "transpose_b": problem.transpose_b}
         options = {name: True for name, wanted in options.items() if wanted}
-        arguments = [
-            (data["a"], data["b"], np.empty((problem.m, problem.n), data["a"].dtype)) for data in inputs
-        ]
+        out = np.empty((problem.m, problem.n), inputs[0]["a"].dtype)
+        arguments = [(data["a"], data["b"], out) for data in inputs]
         return self._kernel(lambda a, b, out: F.matmul(a, b, out=out, **options), arguments, "c")
 
     def linear_relu(self, problem: LinearReLU, inputs: KernelInputs) -> Task:
         def linear_relu(x: Any, weight: Any, bias: Any, out: Any) -> Any:
             return F.linear(x, weight, bias, activation="relu", out=out)
 
-        arguments = [
-            (data["x"], data["weight"], data["bias"], np.empty((problem.m, problem.n), data["x"].dtype))
-            for data in inputs
-        ]
+        out = np.empty((problem.m, problem.n), inputs[0]["x"].dtype)
+        arguments = [(data["x"], data["weight"], data["bias"], out) for data in inputs]
         return self._kernel(linear_relu, arguments, "y")
 
     def linear_backward(self, problem: LinearBackward, inputs: KernelInputs) -> Task:
@@ -79,14 +76,17 @@ class FastnnCython(Peer):
     def elementwise(self, problem: Elementwise, inputs: KernelInputs) -> Task:
         function = getattr(F, problem.function)
         if problem.is_backward:
-            arguments = [(data["dy"], data["y"], np.empty_like(data["y"])) for data in inputs]
+            out = np.empty_like(inputs[0]["y"])
+            arguments = [(data["dy"], data["y"], out) for data in inputs]
             return self._kernel(lambda dy, y, out: function(dy, y, out=out), arguments, "result")
-        arguments = [(data["x"], np.empty_like(data["x"])) for data in inputs]
+        out = np.empty_like(inputs[0]["x"])
+        arguments = [(data["x"], out) for data in inputs]
         return self._kernel(lambda x, out: function(x, out=out), arguments, "result")
 
     def softmax(self, problem: Softmax, inputs: KernelInputs) -> Task:
         function = getattr(F, problem.function)
-        arguments = [(data["x"], np.empty_like(data["x"])) for data in inputs]
+        out = np.empty_like(inputs[0]["x"])
+        arguments = [(data["x"], out) for data in inputs]
         return self._kernel(lambda x, out: function(x, out=out), arguments, "y")
 
     def log_loss(self, problem: LogLoss, inputs: KernelInputs) -> Task:
@@ -97,10 +97,8 @@ class FastnnCython(Peer):
 
     def conv2d(self, problem: Conv2D, inputs: KernelInputs) -> Task:
         options = _convolution_options(problem)
-        arguments = [
-            (data["x"], data["weight"], data["bias"], np.empty(problem.y_shape, data["x"].dtype))
-            for data in inputs
-        ]
+        out = np.empty(problem.y_shape, inputs[0]["x"].dtype)
+        arguments = [(data["x"], data["weight"], data["bias"], out) for data in inputs]
         return self._kernel(lambda x, w, b, out: F.conv2d(x, w, b, out=out, **options), arguments, "y")
 
     def conv2d_backward(self, problem: Conv2DBackward, inputs: KernelInputs) -> Task:

@@ -42,11 +42,12 @@ class NumPyPeer(Peer):
     }
 
     def matmul(self, problem: Matmul, inputs: KernelInputs) -> Task:
+        out = np.empty((problem.m, problem.n), inputs[0]["a"].dtype)
         arguments = [
             (
                 data["a"].T if problem.transpose_a else data["a"],
                 data["b"].T if problem.transpose_b else data["b"],
-                np.empty((problem.m, problem.n), data["a"].dtype),
+                out,
             )
             for data in inputs
         ]
@@ -58,10 +59,8 @@ class NumPyPeer(Peer):
             np.add(out, bias, out)
             return np.maximum(out, 0, out=out)
 
-        arguments = [
-            (data["x"], data["weight"], data["bias"], np.empty((problem.m, problem.n), data["x"].dtype))
-            for data in inputs
-        ]
+        out = np.empty((problem.m, problem.n), inputs[0]["x"].dtype)
+        arguments = [(data["x"], data["weight"], data["bias"], out) for data in inputs]
         return Task(linear_relu, arguments, named("y"))
 
     def linear_backward(self, problem: LinearBackward, inputs: KernelInputs) -> Task:
@@ -73,11 +72,13 @@ class NumPyPeer(Peer):
 
     def elementwise(self, problem: Elementwise, inputs: KernelInputs) -> Task:
         names = ("dy", "y") if problem.is_backward else ("x",)
-        arguments = [(*(data[n] for n in names), np.empty_like(data[names[0]])) for data in inputs]
+        out = np.empty_like(inputs[0][names[0]])
+        arguments = [(*(data[n] for n in names), out) for data in inputs]
         return Task(_ELEMENTWISE[problem.function], arguments, named("result"))
 
     def softmax(self, problem: Softmax, inputs: KernelInputs) -> Task:
-        arguments = [(data["x"], np.empty_like(data["x"])) for data in inputs]
+        out = np.empty_like(inputs[0]["x"])
+        arguments = [(data["x"], out) for data in inputs]
         function = {"softmax": _softmax, "log_softmax": _log_softmax}[problem.function]
         return Task(function, arguments, named("y"))
 

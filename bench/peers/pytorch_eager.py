@@ -51,10 +51,11 @@ class PyTorchEager(Peer):
 
     def matmul(self, problem: Matmul, inputs: KernelInputs) -> Task:
         def operands(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            a, b = (a.t() if problem.transpose_a else a), (b.t() if problem.transpose_b else b)
-            return a, b, torch.empty(problem.m, problem.n, dtype=a.dtype)
+            return (a.t() if problem.transpose_a else a), (b.t() if problem.transpose_b else b), out
 
-        arguments = [operands(*_tensors(data, "a", "b")) for data in inputs]
+        tensors = [_tensors(data, "a", "b") for data in inputs]
+        out = torch.empty(problem.m, problem.n, dtype=tensors[0][0].dtype)
+        arguments = [operands(a, b) for a, b in tensors]
         return Task(lambda a, b, out: torch.mm(a, b, out=out), arguments, named("c"))
 
     def linear_relu(self, problem: LinearReLU, inputs: KernelInputs) -> Task:
@@ -76,8 +77,9 @@ class PyTorchEager(Peer):
         function = _ELEMENTWISE[problem.function]
         if problem.is_backward:  # the functions with out= are slower here
             return Task(function, [_tensors(data, *names) for data in inputs], named("result"))
-        arguments = [(x, torch.empty_like(x)) for (x,) in (_tensors(data, "x") for data in inputs)]
-        return Task(function, arguments, named("result"))
+        tensors = [_tensors(data, "x") for data in inputs]
+        out = torch.empty_like(tensors[0][0])
+        return Task(function, [(x, out) for (x,) in tensors], named("result"))
 
     def softmax(self, problem: Softmax, inputs: KernelInputs) -> Task:
         function = {"softmax": torch.softmax, "log_softmax": torch.log_softmax}[problem.function]
