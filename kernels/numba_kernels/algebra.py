@@ -102,6 +102,9 @@ def product(m, n, k, a, b, c, bias, mask, relu, thread, threads):
     have more tiles.
     """
     width = tile_columns(c)
+    if n == 1 and a[1] == 1 and is_null(bias):
+        # A column of c, of which a vector would hold one element, is a row of the transposed product.
+        m, n, a, b = 1, m, (b[0], 0, b[1]), (a[0], a[2], 1)
     a_pointer, a_row, a_column = a
     b_pointer, b_row, b_column = b
     c_row, row_end, column, column_end = n, m, 0, n
