@@ -102,9 +102,6 @@ def product(m, n, k, a, b, c, bias, mask, relu, thread, threads):
     have more tiles.
     """
     width = tile_columns(c)
-    if n == 1 and a[1] == 1 and is_null(bias):
-        # A column of c, of which a vector would hold one element, is a row of the transposed product.
-        m, n, a, b = 1, m, (b[0], 0, b[1]), (a[0], a[2], 1)
     a_pointer, a_row, a_column = a
     b_pointer, b_row, b_column = b
     c_row, row_end, column, column_end = n, m, 0, n
@@ -153,7 +150,11 @@ def linear_backward_weight(t, n, s, thread, threads):
     """dweight (k, n) = x (m, k)ᵀ dy (m, n); dbias (n,) = Σ over rows of dy."""
     m, k, columns = n[0], n[1], n[2]
     dy, dbias, none = (t[1], columns, 1), t[3], null(t[0])
-    product(k, columns, m, (t[0], 1, k), dy, t[2], none, none, False, thread, threads)
+    rows, width, a, b = k, columns, (t[0], 1, k), dy
+    if columns == 1:
+        # Of one column a vector would hold one element; the transposed product has it as a row.
+        rows, width, a, b = 1, k, dy, (t[0], k, 1)
+    product(rows, width, m, a, b, t[2], none, none, False, thread, threads)
     if not is_null(dbias):
         one = stack(t[0], 1)
         one[0] = like(one[0], 1)
