@@ -6,7 +6,7 @@
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 /* A register tile has so many sums, of at most 8 channels and some adjacent vectors. */
-#define IMAGE_SUMS (VECTOR_BYTES == 64 ? 12 : 6)
+#define IMAGE_SUMS (VECTOR_BYTES == 64 ? 24 : 6)
 
 /* One tap at adjacent vectors: dx (channels, …) += Σ_f weight[f, e] dy (filters, …). */
 FASTNN_INLINE void NAME(image_tile)(const int channels, const int vectors, int64_t filters, const REAL *weight,

@@ -43,6 +43,10 @@ CONFIGURATIONS = [
     ((1, 2, 9, 70, 3, 3, 3), {"stride": 3}),
     ((2, 6, 20, 21, 5, 5, 5), {"padding": 2}),
     ((2, 8, 12, 20, 10, 3, 5), {"padding": (1, 4), "groups": 2, "dilation": (1, 2)}),
+    # whole blocks of images, and some more, in Winograd's form
+    ((18, 17, 10, 11, 33, 3, 3), {"padding": 1}),
+    ((16, 16, 7, 27, 18, 3, 3), {"padding": (2, 0)}),
+    ((35, 20, 9, 9, 17, 3, 3), {}),
     # rows of outputs that fill whole vectors
     ((1, 3, 9, 66, 9, 3, 3), {"stride": 2, "padding": 1}),
     ((1, 2, 12, 97, 3, 5, 2), {"stride": 3, "dilation": 2, "padding": 1}),

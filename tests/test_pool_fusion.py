@@ -31,7 +31,11 @@ def always(monkeypatch):
 
 
 def network(layers, input_shape, dtype="float32"):
-    return fn.Network([*layers, fn.Flatten(), D(3), fn.Softmax()], input_shape, dtype=dtype)
+    """A network with biases, which are zeros at first."""
+    net = fn.Network([*layers, fn.Flatten(), D(3), fn.Softmax()], input_shape, dtype=dtype)
+    for name in ("b1", "b2"):
+        net.parameters[name][...] = np.linspace(-0.3, 0.4, net.parameters[name].size)
+    return net
 
 
 def data(rng, rows, input_shape, dtype="float32"):
@@ -55,11 +59,12 @@ def test_a_row_has_the_same_bits_alone_and_unfused(rng, dtype, layers, input_sha
 
 @pytest.mark.parametrize(("layers", "input_shape"), POOLED.values(), ids=POOLED)
 def test_gradients_are_those_of_the_trace(rng, dtype, layers, input_shape):
+    """Up to the rounding of sums of 10,000 products, which the trace may do in Winograd's form."""
     net = network(layers, input_shape, dtype)
     x, y = data(rng, 32, input_shape, dtype)
     trace = net.trace(x, y)
     for name, gradient in net.gradients(x, y).items():
-        assert_close(gradient, trace[f"d{name}"], 4e-6 if dtype == np.float32 else 1e-14, f"d{name}")
+        assert_close(gradient, trace[f"d{name}"], 1e-5 if dtype == np.float32 else 1e-13, f"d{name}")
 
 
 @pytest.mark.parametrize(("layers", "input_shape"), POOLED.values(), ids=POOLED)
