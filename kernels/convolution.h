@@ -19,7 +19,8 @@
        plane rows:         32 (16, 8) filters by the taps, and one group of as many images as have 64 pixels
                            (by weight 128, or one image)
        images in lanes:    IMAGE_LANES_BYTES, or the planes of IMAGES images by x, and LANES times the weights
-       winograd:           25 times 128 filters by c, and 25 times c + 32 (24, 16) by 112 tiles (or one row of tiles)
+       winograd:           25 times 128 filters by c, and 25 times c + 32 (24, 16) by 112 tiles (or one row of tiles);
+                           with images in lanes IMAGE_LANES_BYTES (or two rows of tiles of x) too, and two rows of z
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
 #define FASTNN_CONVOLUTION_H

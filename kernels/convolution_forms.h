@@ -1,6 +1,6 @@
-/* Which form suits a convolution and its gradients, by the sizes of an image and its weights alone: never by the
-   batch or the threads, so that a row's bits depend on neither. `lanes` are those of a vector. The bounds were
-   measured: beyond them another form is faster. */
+/* Which form suits a convolution and its gradients, by the sizes of an image and its weights. The number of images
+   counts only between forms that give a row the same bits, and by weight, where the images are summed; that of the
+   threads never. `lanes` are those of a vector. The bounds were measured: beyond them another form is faster. */
 #ifndef FASTNN_CONVOLUTION_FORMS_H
 #define FASTNN_CONVOLUTION_FORMS_H
 
