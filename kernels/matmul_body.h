@@ -24,7 +24,7 @@ typedef struct {
 } NAME(product);
 
 /* A NaN stays. */
-FASTNN_INLINE VECTOR NAME(relu_vector)(VECTOR x) { return (VECTOR)((MASK)x & ~(x < (VECTOR){0})); }
+FASTNN_INLINE VECTOR NAME(relu_vector)(VECTOR x) { return NAME(larger)((VECTOR){0}, x); }
 
 /* The register tile: `rows` x `vectors` accumulators of c from (i, j) on. The three counts are constants at every
    call, so each call becomes its own unrolled loop; with `partial` the last vector has only `tail` columns.

@@ -67,6 +67,10 @@ FASTNN_INLINE vector_f64 larger_f64(vector_f64 a, vector_f64 b) { return (vector
 #include <immintrin.h>
 FASTNN_INLINE vector_f32 larger_f32(vector_f32 a, vector_f32 b) { return (vector_f32)_mm256_max_ps((__m256)a, (__m256)b); }
 FASTNN_INLINE vector_f64 larger_f64(vector_f64 a, vector_f64 b) { return (vector_f64)_mm256_max_pd((__m256d)a, (__m256d)b); }
+#elif defined(__SSE2__)
+#include <immintrin.h>
+FASTNN_INLINE vector_f32 larger_f32(vector_f32 a, vector_f32 b) { return (vector_f32)_mm_max_ps((__m128)a, (__m128)b); }
+FASTNN_INLINE vector_f64 larger_f64(vector_f64 a, vector_f64 b) { return (vector_f64)_mm_max_pd((__m128d)a, (__m128d)b); }
 #else
 FASTNN_INLINE vector_f32 larger_f32(vector_f32 a, vector_f32 b) {
     const mask_f32 larger = a > b;
