@@ -73,10 +73,17 @@ typedef struct {
     NAME(image_rows) x, z, y;
 } NAME(image_strips);
 
-static NAME(image_strips) NAME(plan_images)(const convolution *o, int64_t pool, int64_t filters) {
+/* The parts that the rows of a block are cut into, at least, so that the threads get about as much each. */
+static int64_t NAME(parts_of_block)(int64_t images, int64_t threads) {
+    const int64_t blocks = ceil_divide(images, IMAGES);
+    return blocks == 0 || blocks % threads == 0 ? 1 : ceil_divide(4 * threads, blocks);
+}
+
+static NAME(image_strips) NAME(plan_images)(const convolution *o, int64_t pool, int64_t filters, int64_t parts) {
     const int64_t reach = (o->r - 1) * o->dilation_h, width = o->out_w + (o->s - 1) * o->dilation_w;
     const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
-    const int64_t most = (pixels - reach * o->c * width) / larger(1, o->c * width + filters * o->out_w);
+    const int64_t fitting = (pixels - reach * o->c * width) / larger(1, o->c * width + filters * o->out_w);
+    const int64_t most = smaller(fitting, round_up(ceil_divide(o->out_h, parts), pool));
     NAME(image_strips) s = {.o = o, .pool = pool,
                             .rows = smaller(o->out_h, larger(pool, most / pool * pool)),
                             .padded = width != o->w || o->pad_top != 0 || o->out_h + reach != o->h,
@@ -163,7 +170,7 @@ FASTNN_INLINE void NAME(unpool_turned)(const int64_t size, int relu, const NAME(
    u, v) in order, from the bias on, as in the direct form. */
 static void NAME(convolve_images)(const convolution *o, int64_t pool, const REAL *x, const REAL *weight,
                                   const REAL *bias, REAL *y, REAL *a, int relu, int64_t thread, int64_t threads) {
-    NAME(image_strips) s = NAME(plan_images)(o, pool, o->filters);
+    NAME(image_strips) s = NAME(plan_images)(o, pool, o->filters, NAME(parts_of_block)(o->n, threads));
     const int64_t taps = o->c * o->r * o->s, plane = o->out_h * o->out_w * IMAGES;
     int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) +
                             (size_t)(s.x_size + s.z_size + s.y_size) * sizeof(REAL));

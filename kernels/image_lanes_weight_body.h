@@ -89,7 +89,7 @@ static void NAME(convolve_images_weight)(const convolution *o, const REAL *x, co
                                          REAL *dweight, REAL *dbias, int64_t thread, int64_t threads) {
     const int64_t begin = o->filters * thread / threads, filters = o->filters * (thread + 1) / threads - begin;
     const int64_t taps = o->c * o->r * o->s, sums_size = filters * (taps + 1) * LANES;
-    NAME(image_strips) s = NAME(plan_images)(o, g->pool, filters);
+    NAME(image_strips) s = NAME(plan_images)(o, g->pool, filters, 1);
     REAL *turned_x = arena((size_t)(s.x_size + s.z_size + s.y_size + sums_size) * sizeof(REAL));
     REAL *dz = turned_x + s.x_size, *turned_dy = dz + s.z_size, *sums = turned_dy + s.y_size;
     REAL *bias_sums = sums + filters * taps * LANES;
