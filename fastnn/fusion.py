@@ -23,6 +23,8 @@ from fastnn.backend import get_backend
 from fastnn.kernels import native
 from fastnn.ops import Op, Tensor, make_op
 
+_BLOCK = 16  # images of a block of conv2d_max_pool2d's
+
 
 def fuse(ops: Sequence[Op]) -> list[Op]:
     """`ops` with every pair that has a fused form as one op, in the place of the pair's first."""
@@ -98,7 +100,8 @@ def _join_max_pool(pool: Op, ops: list[Op]) -> list[Op]:
     if conv is None or not _takes_pool(conv, pool, backward, gradients):
         return ops
     images, *shape = a.shape
-    blocks = Tensor(f"{a.name}_blocks", (images // 16, *shape, 16), a.dtype) if backward else None
+    blocks_shape = (images // _BLOCK, *shape, _BLOCK)
+    blocks = Tensor(f"{a.name}_blocks", blocks_shape, a.dtype) if backward else None
     numbers: dict[str, float] = {**conv.sizes, "pool": pool.sizes["r"]}
     joined = []
     for op in ops:

@@ -79,10 +79,11 @@ static inline int64_t images_in_blocks(int64_t n) { return n - (n % IMAGES < IMA
 
 /* Whether images had better lie along the lanes for dx, with the bits of the direct form: of few channels, but so many
    taps that they pay for turning dy, and of planes that stay in L2. */
+#define IMAGE_PLANES_BYTES (512 * 1024)
 static inline int images_suit_input(const convolution *o) {
     const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
     return o->groups == 1 && o->stride_h == 1 && o->stride_w == 1 && o->c <= 8 && o->c * o->r * o->s >= 24 &&
-           o->filters > 1 && vectors * VECTOR_BYTES <= 512 * 1024;
+           o->filters > 1 && vectors * VECTOR_BYTES <= IMAGE_PLANES_BYTES;
 }
 
 /* The same for dweight: of blocks that are vectors, and many taps, or few filters. */
@@ -102,7 +103,8 @@ static inline int images_suit_pool(const convolution *o, int64_t pool, int train
     const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
     if (lanes != IMAGES || o->n % IMAGES != 0 || o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
     if (is_dense(o) || is_depthwise(o)) return 0;
-    if (winograd_suits(o) && !tiles_are_few(o, lanes)) return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
+    if (winograd_suits(o) && !tiles_are_few(o, lanes))
+        return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
     return o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
            vectors * VECTOR_BYTES <= IMAGE_BLOCK_BYTES;
 }

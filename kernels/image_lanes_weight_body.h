@@ -70,16 +70,14 @@ static void NAME(add_image_sums)(int filters, int taps, const NAME(image_sums) *
     }
 }
 
-/* to[k] = the sum of the lanes of vector k. */
+/* to[k] = lane_sum of vector k. */
 static void NAME(add_lanes)(int64_t count, const REAL *vectors, REAL *to) {
     for (int64_t k = 0; k < count; k += LANES) {
         const int some = (int)smaller(LANES, count - k);
         VECTOR v[LANES];
         NAME(load_rows)(vectors + k * LANES, LANES, some, LANES, v);
         NAME(turn)(v);
-#pragma GCC unroll 16
-        for (int i = 1; i < LANES; i++) v[0] += v[i];
-        NAME(store_partial)(to + k, v[0], some);
+        NAME(store_partial)(to + k, NAME(sum_of_lanes)(v), some);
     }
 }
 

@@ -111,31 +111,41 @@ FASTNN_INLINE void NAME(transform_source)(const int stride, const REAL *packed, 
     }
 }
 
-/* relu?(Aᵀ m A + bias) of one filter: two rows of 2 · tiles outputs, `row` apart. */
+/* y = relu?(Aᵀ m A + bias): the 2 x 2 outputs of a vector of tiles of one filter. */
+FASTNN_INLINE void NAME(tile_outputs)(const int stride, const REAL *m, int64_t place, REAL bias, int relu,
+                                      VECTOR y[2][2]) {
+    const int side = 3 + stride;
+    VECTOR half[2][5];
+#pragma GCC unroll 5
+    for (int j = 0; j < side; j++) {
+        VECTOR column[5], rows[2];
+#pragma GCC unroll 5
+        for (int i = 0; i < side; i++) column[i] = NAME(load)(m + (i * side + j) * place);
+        NAME(contract_output)(stride, column, rows);
+        half[0][j] = rows[0];
+        half[1][j] = rows[1];
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        NAME(contract_output)(stride, half[i], y[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            y[i][j] += bias;
+            if (relu) y[i][j] = NAME(relu_vector)(y[i][j]);
+        }
+    }
+}
+
+/* The outputs of one filter: two rows of 2 · tiles, `row` apart. */
 FASTNN_INLINE void NAME(transform_output)(const int stride, const REAL *m, int64_t place, int64_t tiles, REAL bias,
                                           int relu, REAL *y, int64_t row) {
-    const int side = 3 + stride;
     for (int64_t t = 0; t < tiles; t += LANES) {
-        VECTOR half[2][5], whole[2];
-#pragma GCC unroll 5
-        for (int j = 0; j < side; j++) {
-            VECTOR column[5], rows[2];
-#pragma GCC unroll 5
-            for (int i = 0; i < side; i++) column[i] = NAME(load)(m + (i * side + j) * place + t);
-            NAME(contract_output)(stride, column, rows);
-            half[0][j] = rows[0];
-            half[1][j] = rows[1];
-        }
+        VECTOR tile[2][2];
+        NAME(tile_outputs)(stride, m + t, place, bias, relu, tile);
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
-            NAME(contract_output)(stride, half[i], whole);
-            VECTOR even = whole[0] + bias, odd = whole[1] + bias;
-            if (relu) {
-                even = NAME(relu_vector)(even);
-                odd = NAME(relu_vector)(odd);
-            }
-            NAME(store)(y + i * row + 2 * t, NAME(interleave)(even, odd, 0));
-            NAME(store)(y + i * row + 2 * t + LANES, NAME(interleave)(even, odd, 1));
+            NAME(store)(y + i * row + 2 * t, NAME(interleave)(tile[i][0], tile[i][1], 0));
+            NAME(store)(y + i * row + 2 * t + LANES, NAME(interleave)(tile[i][0], tile[i][1], 1));
         }
     }
 }
@@ -253,7 +263,7 @@ FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * p
         }
 }
 
-/* y = relu?(bias + x * weight). */
+/* The problem y = relu?(bias + x * weight). */
 static NAME(winograd) NAME(winograd_forward)(const convolution *o, const REAL *x, const REAL *weight,
                                              const REAL *bias, REAL *y, int relu) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
@@ -266,7 +276,7 @@ static NAME(winograd) NAME(winograd_forward)(const convolution *o, const REAL *x
                             .weight_channel = 9, .relu = relu, .y = y};
 }
 
-/* dx, with a stride of 1: dy convolved with the weights transposed and turned. */
+/* The problem dx, with a stride of 1: dy convolved with the weights transposed and turned. */
 static NAME(winograd) NAME(winograd_input)(const convolution *o, const REAL *dy, const REAL *weight,
                                            const REAL *mask, REAL *dx) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;

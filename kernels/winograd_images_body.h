@@ -5,29 +5,6 @@
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 
-/* The outputs of a tile of one filter: relu?(Aᵀ m A + bias). */
-FASTNN_INLINE void NAME(tile_outputs)(const REAL *m, int64_t place, REAL bias, int relu, VECTOR y[2][2]) {
-    VECTOR half[2][4];
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-        VECTOR column[5], rows[2];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) column[i] = NAME(load)(m + (i * 4 + j) * place);
-        NAME(contract_output)(1, column, rows);
-        half[0][j] = rows[0];
-        half[1][j] = rows[1];
-    }
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; i++) {
-        NAME(contract_output)(1, half[i], y[i]);
-#pragma GCC unroll 2
-        for (int j = 0; j < 2; j++) {
-            y[i][j] += bias;
-            if (relu) y[i][j] = NAME(relu_vector)(y[i][j]);
-        }
-    }
-}
-
 /* Tiles [begin, end) of a row of one filter, m (places, tiles, IMAGES), to the rows of z, of width `out_w`, and to y,
    the maxima of whole tiles; either may be NULL. The last row and column of tiles may have one of pixels. */
 static void NAME(write_tiles)(int rows, int64_t out_w, int64_t begin, int64_t end, const REAL *m, int64_t place,
@@ -35,7 +12,7 @@ static void NAME(write_tiles)(int rows, int64_t out_w, int64_t begin, int64_t en
     for (int64_t j = begin; j < end; j++)
         for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
             VECTOR tile[2][2];
-            NAME(tile_outputs)(m, place, bias, relu, tile);
+            NAME(tile_outputs)(1, m, place, bias, relu, tile);
             const int columns = 2 * j + 1 < out_w ? 2 : 1;
             for (int a = 0; z && a < rows; a++)
                 for (int b = 0; b < columns; b++)

@@ -146,3 +146,13 @@ def test_what_others_read_is_stored():
     assert [op.kernel for op in fuse([conv, pool])] == ["conv2d_max_pool2d"]
     ops = [conv, pool, make_op("tanh", [a], [b], {"size": a.size})]
     assert fuse(ops) == ops
+
+
+def test_where_it_is_faster_a_row_keeps_its_bits_too(rng, dtype, monkeypatch):
+    """Left to the kernels: of 3 x 3 windows of many channels a pool of 3 stays apart, as fewer images do."""
+    monkeypatch.undo()
+    for pool in (2, 3):
+        layers = [C(17, 5), R, fn.MaxPool2D(2), C(33, 3, padding=1), R, fn.MaxPool2D(pool)]
+        net = network(layers, (2, 26, 25), dtype)
+        x, _ = data(rng, 32, (2, 26, 25), dtype)
+        assert_same_bits(net.predict(x), np.concatenate([net.predict(row[None]) for row in x]))
