@@ -61,7 +61,7 @@ class Program:
         sizes = [
             f"{self.rows} row{'s' * (self.rows != 1)}",
             f"{self['theta'].size:,} parameters",
-            f"{self.cost:,} multiply-adds",
+            f"work of about {self.cost:,} multiply-adds",
             f"{self.nbytes:,} bytes of buffers",
         ]
         header = f"{self._purpose()}, {self.dtype}, {self.backend}: {', '.join(sizes)}"

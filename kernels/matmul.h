@@ -32,6 +32,8 @@
 #define PACK_MIN_BYTES 8192
 #define PACK_MIN_A_BYTES (VECTOR_BYTES == 64 ? 1536 * 1024 : 0)
 #define PACK_MIN_K 2048
+/* One row's widest panel: as many sums as fit the registers, for the longest runs of memory. */
+#define WIDE_VECTORS (VECTOR_BYTES == 64 ? 16 : 8)
 
 /* Products of so few columns, over so many k, are dot products with the lanes along k. Beyond DOT_MAX_K the
    scratch for b's columns would grow without bound. */

@@ -31,7 +31,7 @@ FASTNN_INLINE VECTOR NAME(relu_vector)(VECTOR x) { return NAME(larger)((VECTOR){
    a is the first of its rows, b its panel, whose columns must be adjacent (b_column == 1). */
 FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int partial, int tail,
                               const NAME(product) * p, int64_t i0, int64_t j0, const REAL *a, const REAL *b) {
-    VECTOR sum[TILE_ROWS][8];
+    VECTOR sum[TILE_ROWS][WIDE_VECTORS];
 #define LAST(j) (partial && (j) == vectors - 1)
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
@@ -45,7 +45,7 @@ FASTNN_INLINE void NAME(tile)(const int rows, const int vectors, const int parti
         }
     const int64_t a_row = p->a_row, a_column = p->a_column, b_row = p->b_row;
     for (int64_t k = p->k; k > 0; k--) {
-        VECTOR b_k[8];
+        VECTOR b_k[WIDE_VECTORS];
 #pragma GCC unroll 16
         for (int j = 0; j < vectors; j++)
             b_k[j] = LAST(j) ? NAME(load_partial)(b + j * LANES, tail) : NAME(load)(b + j * LANES);
@@ -128,28 +128,45 @@ static void NAME(panel)(int64_t rows, int columns, const NAME(product) * p, int6
 static inline int64_t NAME(smaller)(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* One or two rows of c at a panel of 3 to 8 vectors, of which the last has `tail` columns with `partial`. */
-#define FASTNN_WIDE_TILE(vectors, partial, tail)                                                             \
-    (p->m == 1 ? NAME(tile)(1, vectors, partial, tail, p, 0, j, p->a, p->b + j)                              \
-               : NAME(tile)(2, vectors, partial, tail, p, 0, j, p->a, p->b + j))
-
-/* b read where it lies: all of k in one pass, panel after panel. One or two rows take wide panels, to read
-   b's rows in long runs and to have enough independent sums. */
-static void NAME(multiply_in_place)(const NAME(product) * p) {
-    int64_t j = 0;
-    if (p->m <= 2)
-        for (int64_t width; p->n - j > TILE_COLUMNS; j += width) {
-            const int64_t left = p->n - j;
-            width = left >= 8 * LANES ? 8 * LANES : NAME(smaller)(4 * LANES, left);
-            if (width == 8 * LANES) FASTNN_WIDE_TILE(8, 0, 0);
-            else if (width == 4 * LANES) FASTNN_WIDE_TILE(4, 0, 0);
-            else if (width > 3 * LANES) FASTNN_WIDE_TILE(4, 1, (int)width - 3 * LANES);
-            else FASTNN_WIDE_TILE(3, 1, (int)width - 2 * LANES);
-        }
-    for (; j < p->n; j += TILE_COLUMNS)
-        NAME(panel)(p->m, (int)NAME(smaller)(TILE_COLUMNS, p->n - j), p, 0, j, p->a, p->b + j);
+FASTNN_INLINE void NAME(wide_tile)(const int vectors, const int partial, int tail, const NAME(product) * p,
+                                   int64_t j) {
+    if (p->m == 1) NAME(tile)(1, vectors, partial, tail, p, 0, j, p->a, p->b + j);
+    else NAME(tile)(2, vectors, partial, tail, p, 0, j, p->a, p->b + j);
 }
 
-#undef FASTNN_WIDE_TILE
+/* One or two rows take wide panels, to read b's rows in long runs and to have enough independent sums; returns the
+   columns done: all but at most TILE_COLUMNS. */
+static int64_t NAME(wide_panels)(const NAME(product) * p) {
+    int64_t j = 0;
+    if (p->m == 1)
+        for (; p->n - j >= WIDE_VECTORS * LANES; j += WIDE_VECTORS * LANES)
+            NAME(tile)(1, WIDE_VECTORS, 0, 0, p, 0, j, p->a, p->b + j);
+    for (; p->n - j >= 8 * LANES; j += 8 * LANES) NAME(wide_tile)(8, 0, 0, p, j);
+    const int64_t left = p->n - j;
+    if (left <= TILE_COLUMNS) return j;
+    const int tail = (int)(left % LANES);
+    switch (left / LANES + (tail > 0)) {
+#define FASTNN_WIDE_CASE(vectors)                                                                            \
+    case vectors:                                                                                            \
+        if (tail) NAME(wide_tile)(vectors, 1, tail, p, j);                                                   \
+        else NAME(wide_tile)(vectors, 0, 0, p, j);                                                           \
+        break;
+        FASTNN_WIDE_CASE(3)
+        FASTNN_WIDE_CASE(4)
+        FASTNN_WIDE_CASE(5)
+        FASTNN_WIDE_CASE(6)
+        FASTNN_WIDE_CASE(7)
+        FASTNN_WIDE_CASE(8)
+#undef FASTNN_WIDE_CASE
+    }
+    return p->n;
+}
+
+/* b read where it lies: all of k in one pass, panel after panel. */
+static void NAME(multiply_in_place)(const NAME(product) * p) {
+    for (int64_t j = p->m <= 2 ? NAME(wide_panels)(p) : 0; j < p->n; j += TILE_COLUMNS)
+        NAME(panel)(p->m, (int)NAME(smaller)(TILE_COLUMNS, p->n - j), p, 0, j, p->a, p->b + j);
+}
 
 /* A block (rows, columns) of at most LANES x LANES, zeros around it, transposed. */
 FASTNN_INLINE void NAME(transpose)(const REAL *from, int64_t from_row, int rows, int columns, REAL *to,
