@@ -98,6 +98,9 @@ def linear_shapes():
     yield from ((4, 3, 2), (32, 30, 16), (17, 9, 33), (1, 784, 128), (65, 16, 1))
     for edge in EDGES:
         yield from ((edge, 5, 6), (5, edge, 6), (5, 6, edge))
+    # Wide panels of one and two rows, each number of vectors, its last one whole or not.
+    yield from ((rows, 7, columns) for rows in (1, 2) for columns in range(33, 300, 5))
+    yield from ((rows, 7, columns) for rows in (1, 2) for columns in range(32, 300, 16))
 
 
 def test_linear_is_exact_on_integers(rng, dtype):
