@@ -6,9 +6,10 @@
 - In a prediction conv2d, then batch_norm_inference: the norm goes into the weights, which are few beside the
   pixels, so one op that writes N. This one rounds elsewhere. (After a dense layer the weights are many beside
   the outputs of a row, and the norm stays.)
-- conv2d, then max_pool2d: one op that writes P, and in training what was pooled, in the order in which the
-  gradients read it. max_pool2d_backward is a part of these, and dZ is never stored. Those by weight round
+- conv2d, then max_pool2d: one op that writes P, and in training where each window's maximum was.
+  max_pool2d_backward is a part of the gradients, and neither A nor dZ is ever stored. Those by weight round
   elsewhere.
+- Between two of such pairs P and dP are kept in blocks of images, as their kernels have them.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def fuse(ops: Sequence[Op]) -> list[Op]:
     for op in ops:
         if op.kernel == "max_pool2d":
             fused = _join_max_pool(op, fused)
-    return fused
+    return _keep_in_blocks(fused)
 
 
 def _only_source(op: Op, ops: Sequence[Op]) -> Op | None:
@@ -90,7 +91,7 @@ def _join_batch_norm(first: Op, second: Op) -> tuple[Op, ...]:
 def _join_max_pool(pool: Op, ops: list[Op]) -> list[Op]:
     """a = conv2d(x, w, b), p = max_pool2d(a): p = conv2d_max_pool2d(x, w, b), and so in the gradients.
 
-    These read what was pooled in blocks of images, and do the pool's backward pass by themselves.
+    These do the pool's backward pass by themselves: from the places of the maxima, image by image in blocks.
     """
     (a,) = pool.reads
     assert a is not None
@@ -99,20 +100,20 @@ def _join_max_pool(pool: Op, ops: list[Op]) -> list[Op]:
     gradients = [op for op in ops if any(op.names_read & each.names_written for each in backward)]
     if conv is None or not _takes_pool(conv, pool, backward, gradients):
         return ops
-    images, *shape = a.shape
-    blocks_shape = (images // _BLOCK, *shape, _BLOCK)
-    blocks = Tensor(f"{a.name}_blocks", blocks_shape, a.dtype) if backward else None
-    numbers: dict[str, float] = {**conv.sizes, "pool": pool.sizes["r"]}
+    images, filters, h, w = a.shape
+    size = pool.sizes["r"]
+    place_shape = (_blocks(images), filters, h // size, w // size, _BLOCK)
+    place = Tensor(f"{a.name}_place", place_shape, "uint8") if backward else None
+    numbers: dict[str, float] = {**conv.sizes, "pool": size, "x_blocks": 0, "y_blocks": 0}
     joined = []
     for op in ops:
         if op is conv:
-            joined.append(make_op("conv2d_max_pool2d", conv.reads, [*pool.writes, blocks], numbers))
+            joined.append(make_op("conv2d_max_pool2d", conv.reads, [*pool.writes, place], numbers))
         elif op in gradients:
             dy = backward[0].reads[0]
             x_or_dz, *others = op.reads
-            reads = [x_or_dz, dy, blocks] if op.kernel == "conv2d_backward_weight" else [dy, blocks, *others]
-            kernel = op.kernel.replace("conv2d", "conv2d_max_pool2d")
-            joined.append(make_op(kernel, reads, op.writes, {**numbers, "relu": backward[0].sizes["relu"]}))
+            reads = [x_or_dz, dy, place] if op.kernel == "conv2d_backward_weight" else [dy, place, *others]
+            joined.append(make_op(op.kernel.replace("conv2d", "conv2d_max_pool2d"), reads, op.writes, numbers))
         elif op is not pool and op not in backward:
             joined.append(op)
     return joined
@@ -126,6 +127,8 @@ def _takes_pool(conv: Op, pool: Op, backward: list[Op], gradients: list[Op]) -> 
         return False
     if [op.kernel for op in backward] not in ([], ["max_pool2d_backward"]):
         return False
+    if any(op.sizes["relu"] != conv.sizes["relu"] for op in backward):
+        return False  # the places tell where the ReLU's gradient is 0
     if any(op.kernel not in ("conv2d_backward_weight", "conv2d_backward_input") for op in gradients):
         return False
     if get_backend() != "cython":
@@ -135,6 +138,54 @@ def _takes_pool(conv: Op, pool: Op, backward: list[Op], gradients: list[Op]) -> 
     *sizes, _ = conv.sizes.values()
     itemsize = np.dtype(y.dtype).itemsize
     return native.conv2d_takes_pool(tuple(sizes), pool.sizes["r"], bool(backward), itemsize)
+
+
+def _blocks_flags(op: Op) -> dict[int, str]:
+    """Which of its operands the kernel can have in blocks, and the flag that says so."""
+    match op.kernel:
+        case "conv2d_max_pool2d":
+            return {0: "x_blocks", 3: "y_blocks"}
+        case "conv2d_max_pool2d_backward_input":
+            masked = op.reads[3] is not None
+            return {0: "y_blocks"} if masked else {0: "y_blocks", 4: "x_blocks"}
+        case "conv2d_max_pool2d_backward_weight":
+            return {0: "x_blocks", 1: "y_blocks"}
+    return {}
+
+
+def _keep_in_blocks(ops: list[Op]) -> list[Op]:
+    """`ops` with every tensor in blocks that only kernels write and read which can have it so."""
+    users: dict[str, list[tuple[Op, int]]] = {}
+    for op in ops:
+        for at, operand in enumerate(op.operands):
+            if operand is not None:
+                users.setdefault(operand.name, []).append((op, at))
+    kept = {
+        name
+        for name, uses in users.items()
+        if all(at in _blocks_flags(op) for op, at in uses)
+        and any(at < len(op.reads) for op, at in uses)
+        and any(at >= len(op.reads) for op, at in uses)
+    }
+    return [_with_blocks(op, kept) for op in ops]
+
+
+def _with_blocks(op: Op, names: set[str]) -> Op:
+    """`op` with its operands of these names in blocks of images."""
+    operands, sizes = list(op.operands), dict(op.sizes)
+    for at, flag in _blocks_flags(op).items():
+        operand = operands[at]
+        if operand is not None and operand.name in names:
+            images, channels, h, w = operand.shape
+            shape = (_blocks(images), channels, h * w + 1, _BLOCK)
+            operands[at] = Tensor(f"{operand.name}_blocks", shape, operand.dtype)
+            sizes[flag] = 1
+    reads = len(op.reads)
+    return replace(op, reads=tuple(operands[:reads]), writes=tuple(operands[reads:]), sizes=sizes)
+
+
+def _blocks(images: int) -> int:
+    return -(-images // _BLOCK)
 
 
 _JOINS = {"relu": _join_relu, "relu_backward": _join_mask, "batch_norm_inference": _join_batch_norm}

@@ -40,15 +40,15 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     } else if (scatter_suits(o, LANES))
         NAME(convolve_scattered_input)(o, dy, weight, mask, dx, thread, threads);
     else if (images_suit_input(o) && images_in_blocks(o->n)) {
-        const NAME(image_gradient) gradient = {.pool = 1, .dy = dy};
-        convolution part = *o;
-        part.n = images_in_blocks(o->n);
-        NAME(convolve_images_input)(&part, &gradient, weight, mask, dx, thread, threads);
-        dy += part.n * o->filters * o->out_h * o->out_w;
-        dx += part.n * o->c * o->h * o->w;
-        if (mask) mask += part.n * o->c * o->h * o->w;
-        part.n = o->n - part.n;
-        if (part.n) NAME(convolve_direct_input)(&part, dy, weight, mask, dx, thread, threads);
+        pooled_convolution blocks = {.o = *o, .pool = 1};
+        convolution rest = *o;
+        blocks.o.n = images_in_blocks(o->n);
+        NAME(convolve_images_input)(&blocks, dy, NULL, weight, mask, dx, thread, threads);
+        dy += blocks.o.n * o->filters * o->out_h * o->out_w;
+        dx += blocks.o.n * o->c * o->h * o->w;
+        if (mask) mask += blocks.o.n * o->c * o->h * o->w;
+        rest.n = o->n - blocks.o.n;
+        if (rest.n) NAME(convolve_direct_input)(&rest, dy, weight, mask, dx, thread, threads);
     } else NAME(convolve_direct_input)(o, dy, weight, mask, dx, thread, threads);
 }
 
@@ -64,8 +64,8 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
                               o->filters * (thread + 1) / threads, dbias);
     } else if (is_depthwise(o)) NAME(convolve_depthwise_weight)(o, x, dy, dweight, dbias, thread, threads);
     else if (images_suit_weight(o, LANES)) {
-        const NAME(image_gradient) gradient = {.pool = 1, .dy = dy};
-        NAME(convolve_images_weight)(o, x, &gradient, dweight, dbias, thread, threads);
+        const pooled_convolution apart = {.o = *o, .pool = 1};
+        NAME(convolve_images_weight)(&apart, x, dy, NULL, dweight, dbias, thread, threads);
     } else if (plane_rows_suit_weight(o, LANES))
         NAME(convolve_plane_rows_weight)(o, x, dy, dweight, dbias, thread, threads);
     else if (winograd_suits(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
@@ -74,27 +74,13 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
 
 /* --- a convolution and the max pool after it in one --------------------------------------------------------- */
 
-/* As convolve_images makes it or, of 2 x 2 pixels, Winograd's form where it is convolve's too. */
-static void NAME(convolve_pool)(const convolution *o, int64_t pool, const REAL *x, const REAL *weight,
-                                const REAL *bias, REAL *y, REAL *a, int relu, int64_t thread, int64_t threads) {
-    if (pool == 2 && winograd_suits(o) && !tiles_are_few(o, LANES)) {
-        const NAME(winograd) p = NAME(winograd_forward)(o, x, weight, bias, y, relu);
-        NAME(run_winograd_images)(&p, 1, a, thread, threads);
-    } else NAME(convolve_images)(o, pool, x, weight, bias, y, a, relu, thread, threads);
-}
-
-static void NAME(convolve_pool_backward_input)(const convolution *o, int64_t pool, int relu, const REAL *dy,
-                                               const REAL *a, const REAL *weight, const REAL *mask, REAL *dx,
-                                               int64_t thread, int64_t threads) {
-    const NAME(image_gradient) gradient = {pool, relu, dy, a};
-    NAME(convolve_images_input)(o, &gradient, weight, mask, dx, thread, threads);
-}
-
-static void NAME(convolve_pool_backward_weight)(const convolution *o, int64_t pool, int relu, const REAL *x,
-                                                const REAL *dy, const REAL *a, REAL *dweight, REAL *dbias,
-                                                int64_t thread, int64_t threads) {
-    const NAME(image_gradient) gradient = {pool, relu, dy, a};
-    NAME(convolve_images_weight)(o, x, &gradient, dweight, dbias, thread, threads);
+/* As convolve_images makes it or, of 2 x 2 pixels, Winograd's form where it is convolve's too; that finds no places. */
+static void NAME(convolve_pool)(const pooled_convolution *p, const REAL *x, const REAL *weight, const REAL *bias,
+                                REAL *y, uint8_t *place, int64_t thread, int64_t threads) {
+    if (!place && p->pool == 2 && winograd_suits(&p->o) && !tiles_are_few(&p->o, LANES)) {
+        const NAME(winograd) problem = NAME(winograd_forward)(&p->o, x, weight, bias, y, (int)p->relu);
+        NAME(run_winograd_images)(&problem, p, thread, threads);
+    } else NAME(convolve_images)(p, x, weight, bias, y, place, thread, threads);
 }
 
 #undef LANES

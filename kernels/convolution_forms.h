@@ -71,6 +71,9 @@ static inline int scatter_suits(const convolution *o, int64_t lanes) {
 
 /* The images of a block: a vector of the most lanes, or several of fewer. */
 #define IMAGES 16
+/* Elements from one channel of a block to the next, where it is kept: with a pixel between them, so that the same pixel
+   of several channels isn't in the same set of the cache. */
+static inline int64_t block_plane(int64_t h, int64_t w) { return (h * w + 1) * IMAGES; }
 /* What a thread turns at a time. */
 #define IMAGE_LANES_BYTES (384 * 1024)
 
@@ -86,7 +89,7 @@ static inline int images_suit_input(const convolution *o) {
            o->filters > 1 && vectors * VECTOR_BYTES <= IMAGE_PLANES_BYTES;
 }
 
-/* The same for dweight: of blocks that are vectors, and many taps, or few filters. */
+/* The same for dweight: of blocks that are vectors, most of them full, and many taps, or few filters. */
 static inline int images_suit_weight(const convolution *o, int64_t lanes) {
     return lanes == IMAGES && 5 * o->n >= 4 * round_up(o->n, IMAGES) && o->groups == 1 && o->stride_h == 1 &&
            o->stride_w == 1 && o->out_h + (o->r - 1) * o->dilation_h == o->h &&
@@ -95,14 +98,16 @@ static inline int images_suit_weight(const convolution *o, int64_t lanes) {
 }
 
 /* The same for a convolution with the max pool of `pool` x `pool` pixels after it in one, which neither turns nor stores
-   what is pooled: of whole blocks of moderate planes, whose rows don't fill vectors by themselves, and not of so few
-   taps that turning dominates. Where Winograd's form is that of fewer images, it must be here: with a pool of 2, and
-   not in training, where its gradients are others. */
+   what is pooled: of blocks that are three quarters full, of moderate planes, whose rows don't fill vectors by
+   themselves, and not of so few taps that turning dominates. Where Winograd's form is that of fewer images, it must be
+   here: with a pool of 2, and not in training, where its gradients are others. */
 #define IMAGE_BLOCK_BYTES (4 * 1024 * 1024)
+#define MAX_PLACES 255 /* that a byte tells apart, besides none */
 static inline int images_suit_pool(const convolution *o, int64_t pool, int training, int64_t lanes) {
     const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
-    if (lanes != IMAGES || o->n % IMAGES != 0 || o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
-    if (is_dense(o) || is_depthwise(o)) return 0;
+    if (lanes != IMAGES || 4 * o->n < 3 * round_up(o->n, IMAGES)) return 0;
+    if (o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
+    if (is_dense(o) || is_depthwise(o) || pool * pool > MAX_PLACES) return 0;
     if (winograd_suits(o) && !tiles_are_few(o, lanes))
         return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
     return o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&

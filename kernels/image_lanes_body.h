@@ -2,7 +2,8 @@
 
    Small planes of few channels fill vectors neither with pixels nor with channels. But one pixel of IMAGES images fills
    one or several: every tap then is a whole one, there are no edges to cut, and the pixels of a row follow each other.
-   So blocks of images are turned, a strip of rows at a time, and the results back. */
+   So blocks of images are turned, a strip of rows at a time, and the results back; or they lie in blocks already, the
+   last one with zeros in place of images that aren't there. */
 
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
@@ -22,8 +23,13 @@ static NAME(image_rows) NAME(image_planes)(int64_t channels, int64_t h, int64_t 
    in the same set of the cache. */
 static int64_t NAME(set_rows)(NAME(image_rows) * t, int64_t rows) {
     t->rows = rows;
-    t->plane = (rows * t->width + 1) * IMAGES;
+    t->plane = block_plane(rows, t->width);
     return t->channels * t->plane;
+}
+
+/* Row `first` of the block from `image` on, of channel e, in x (blocks, all channels, block_plane(h, w)). */
+static int64_t NAME(in_blocks)(const NAME(image_rows) * t, int64_t all_channels, int64_t image, int64_t e) {
+    return (image / IMAGES * all_channels + e) * block_plane(t->h, t->w) + larger(0, t->first) * t->w * IMAGES;
 }
 
 /* The pixels that x doesn't have are zeros already. */
@@ -40,6 +46,16 @@ static void NAME(turn_images)(const NAME(image_rows) * t, const REAL *x, REAL *t
                     NAME(transpose)(from + lane * t->image + k, t->image, t->images - lane,
                                     (int)smaller(LANES, run - k), at + k * IMAGES + lane, IMAGES);
         }
+}
+
+/* The same from x that lies in blocks, from row `first` of its first channel on. */
+static void NAME(copy_images)(const NAME(image_rows) * t, const REAL *x, REAL *to) {
+    const int64_t begin = larger(0, t->first), end = larger(begin, smaller(t->h, t->first + t->rows));
+    const size_t bytes = (size_t)(t->w * IMAGES) * sizeof(REAL);
+    for (int64_t e = 0; e < t->channels; e++)
+        for (int64_t i = 0; i < end - begin; i++)
+            memcpy(to + e * t->plane + ((begin - t->first + i) * t->width + t->left) * IMAGES,
+                   x + e * block_plane(t->h, t->w) + i * t->w * IMAGES, bytes);
 }
 
 /* The same, back: of rows without columns beside the images'. */
@@ -69,7 +85,8 @@ static void NAME(return_images)(const NAME(image_rows) * t, const REAL *from, RE
 typedef struct {
     const convolution *o;
     int64_t pool, rows, strips, units, x_size, z_size, y_size;
-    int padded;
+    int padded, x_blocks, y_blocks;
+    int64_t image; /* the block's first */
     NAME(image_rows) x, z, y;
 } NAME(image_strips);
 
@@ -79,148 +96,207 @@ static int64_t NAME(parts_of_block)(int64_t images, int64_t threads) {
     return blocks == 0 || blocks % threads == 0 ? 1 : ceil_divide(4 * threads, blocks);
 }
 
-static NAME(image_strips) NAME(plan_images)(const convolution *o, int64_t pool, int64_t filters, int64_t parts) {
+static NAME(image_strips) NAME(plan_images)(const pooled_convolution *p, int64_t filters, int64_t parts) {
+    const convolution *o = &p->o;
     const int64_t reach = (o->r - 1) * o->dilation_h, width = o->out_w + (o->s - 1) * o->dilation_w;
     const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
     const int64_t fitting = (pixels - reach * o->c * width) / larger(1, o->c * width + filters * o->out_w);
-    const int64_t most = smaller(fitting, round_up(ceil_divide(o->out_h, parts), pool));
-    NAME(image_strips) s = {.o = o, .pool = pool,
-                            .rows = smaller(o->out_h, larger(pool, most / pool * pool)),
+    const int64_t most = smaller(fitting, round_up(ceil_divide(o->out_h, parts), p->pool));
+    NAME(image_strips) s = {.o = o, .pool = p->pool, .x_blocks = (int)p->x_blocks, .y_blocks = (int)p->y_blocks,
+                            .rows = smaller(o->out_h, larger(p->pool, most / p->pool * p->pool)),
                             .padded = width != o->w || o->pad_top != 0 || o->out_h + reach != o->h,
                             .x = NAME(image_planes)(o->c, o->h, o->w),
                             .z = NAME(image_planes)(filters, o->out_h, o->out_w),
-                            .y = NAME(image_planes)(filters, o->out_h / pool, o->out_w / pool)};
+                            .y = NAME(image_planes)(filters, o->out_h / p->pool, o->out_w / p->pool)};
     s.x.left = o->pad_left;
     s.x.width = width;
     s.z.image = o->filters * s.z.h * s.z.w; /* these filters may be some of all */
     s.y.image = o->filters * s.y.h * s.y.w;
     s.strips = ceil_divide(o->out_h, larger(1, s.rows));
     s.units = ceil_divide(o->n, IMAGES) * s.strips;
-    s.x_size = NAME(set_rows)(&s.x, s.rows + reach);
+    s.x_size = NAME(set_rows)(&s.x, s.x_blocks && !s.padded ? s.x.h : s.rows + reach);
     s.z_size = NAME(set_rows)(&s.z, s.rows);
-    s.y_size = NAME(set_rows)(&s.y, s.rows / pool);
+    s.y_size = NAME(set_rows)(&s.y, s.y_blocks ? s.y.h : s.rows / p->pool);
     return s;
 }
 
-/* Go to strip `unit` and turn what it needs of x. Returns the number of its first image. */
-static int64_t NAME(turn_strip)(NAME(image_strips) * s, int64_t unit, const REAL *x, REAL *to) {
-    const int64_t image = unit / s->strips * IMAGES, first = unit % s->strips * s->rows;
-    s->x.images = s->z.images = s->y.images = (int)smaller(IMAGES, s->o->n - image);
+/* Go to strip `unit`. Returns its rows of x, turned: in `to`, or in x if they lie there as they are needed. */
+static const REAL *NAME(turn_strip)(NAME(image_strips) * s, int64_t unit, const REAL *x, REAL *to) {
+    const int64_t first = unit % s->strips * s->rows;
+    s->image = unit / s->strips * IMAGES;
+    s->x.images = s->z.images = s->y.images = (int)smaller(IMAGES, s->o->n - s->image);
     s->x.first = first - s->o->pad_top;
     s->z.first = first;
     s->z.rows = smaller(s->rows, s->o->out_h - first);
     s->y.first = first / s->pool;
     s->y.rows = s->z.rows / s->pool;
+    const REAL *from = x + (s->x_blocks ? NAME(in_blocks)(&s->x, s->o->c, s->image, 0) : s->image * s->x.image);
+    if (s->x_blocks && !s->padded) return from;
     if (s->padded) memset(to, 0, (size_t)s->x_size * sizeof(REAL));
-    NAME(turn_images)(&s->x, x + image * s->x.image, to);
-    return image;
+    if (s->x_blocks) NAME(copy_images)(&s->x, from, to);
+    else NAME(turn_images)(&s->x, from, to);
+    return to;
 }
 
 /* --- pooling ---------------------------------------------------------------------------------------------- */
 
-/* y (channels, rows, columns) = the maxima of the windows side by side of z, whose rows are `width` long. As in
-   pooling_body.h: down the columns first, and a NaN wins. */
-FASTNN_INLINE void NAME(pool_turned)(const int64_t size, const NAME(image_rows) * to, int64_t width, const REAL *z,
-                                     int64_t z_plane, REAL *y) {
-    for (int64_t e = 0; e < to->channels; e++)
-        for (int64_t p = 0; p < to->rows; p++)
-            for (int64_t q = 0; q < to->w; q++)
-                for (int lane = 0; lane < IMAGES; lane += LANES) {
-                    const REAL *from = z + e * z_plane + size * (p * width + q) * IMAGES + lane;
-                    VECTOR best = {0};
-                    for (int64_t v = 0; v < size; v++) {
-                        VECTOR down = NAME(load)(from + v * IMAGES);
-                        for (int64_t u = 1; u < size; u++)
-                            down = NAME(combine)(0, down, NAME(load)(from + (u * width + v) * IMAGES));
-                        best = v ? NAME(combine)(0, best, down) : down;
-                    }
-                    NAME(store)(y + e * to->plane + (p * to->w + q) * IMAGES + lane, best);
-                }
+/* Where a window's maximum is that a ReLU has made 0. */
+#define NO_PLACE 255
+
+/* The maximum of a window of vectors, whose rows are `row` elements apart and columns IMAGES. As in pooling_body.h: down
+   the columns first, and a NaN wins. */
+FASTNN_INLINE VECTOR NAME(window_maximum)(const int64_t size, const REAL *from, int64_t row) {
+    VECTOR best = {0};
+    for (int64_t v = 0; v < size; v++) {
+        VECTOR down = NAME(load)(from + v * IMAGES);
+        for (int64_t u = 1; u < size; u++) down = NAME(combine)(0, down, NAME(load)(from + u * row + v * IMAGES));
+        best = v ? NAME(combine)(0, best, down) : down;
+    }
+    return best;
 }
 
-/* dz = dy (channels, rows, columns) where z has its window's maximum, the first one or the last NaN, else 0; with
-   `relu`, z being a ReLU's result, 0 too where that isn't positive. */
-FASTNN_INLINE void NAME(unpool_turned)(const int64_t size, int relu, const NAME(image_rows) * from, int64_t width,
-                                       const REAL *dy, const REAL *z, int64_t z_plane, REAL *dz, int64_t dz_plane) {
-    for (int64_t e = 0; e < from->channels; e++)
-        for (int64_t p = 0; p < from->rows; p++)
-            for (int64_t q = 0; q < from->w; q++)
+/* The same, and its place in the window: the first in row order, or the last NaN; with `relu` NO_PLACE where it isn't
+   positive. */
+FASTNN_INLINE VECTOR NAME(window_place)(const int64_t size, int relu, const REAL *from, int64_t row, uint8_t *to) {
+    VECTOR best = NAME(load)(from);
+    NAME(mask) place = {0};
+    for (int64_t k = 1; k < size * size; k++) {
+        const VECTOR value = NAME(load)(from + k / size * row + k % size * IMAGES);
+        const NAME(mask) takes = NAME(takes)(value, best), here = (NAME(mask)){0} + (NAME(lane))k;
+        best = NAME(select)(takes, value, best);
+        place = (place & ~takes) | (here & takes);
+    }
+    if (relu) place |= ~(best > (VECTOR){0}) & NO_PLACE;
+    NAME(store_bytes)(to, place);
+    return best;
+}
+
+/* A row of windows side by side of z (channels, size, width, IMAGES): their maxima and, unless `place` is NULL, where
+   they are; planes are z_plane, y_plane and place_plane elements apart. */
+FASTNN_INLINE void NAME(pool_row)(const int64_t size, int relu, int64_t channels, int64_t columns, int64_t width,
+                                  const REAL *z, int64_t z_plane, REAL *y, int64_t y_plane, uint8_t *place,
+                                  int64_t place_plane) {
+    for (int64_t e = 0; e < channels; e++)
+        for (int64_t q = 0; q < columns; q++)
+            for (int lane = 0; lane < IMAGES; lane += LANES) {
+                const REAL *from = z + e * z_plane + size * q * IMAGES + lane;
+                const int64_t to = q * IMAGES + lane;
+                const VECTOR best = place ? NAME(window_place)(size, relu, from, width * IMAGES,
+                                                               place + e * place_plane + to)
+                                          : NAME(window_maximum)(size, from, width * IMAGES);
+                NAME(store)(y + e * y_plane + to, best);
+            }
+}
+
+/* The gradients of some channels and rows before and after a pool, and their maxima's places; `width` and `columns` are
+   those of a row of dz and of windows. */
+typedef struct {
+    int64_t pool, channels, rows, columns, width;
+    const REAL *dy;
+    int64_t dy_plane;
+    const uint8_t *place;
+    int64_t place_plane;
+    REAL *dz;
+    int64_t dz_plane;
+    REAL *sums; /* (channels, LANES) or NULL */
+} NAME(unpooling);
+
+/* dz (channels, pool rows, width) = dy (channels, rows, columns) at the place of each window's maximum, else 0;
+   sums += Σ dz. */
+FASTNN_INLINE void NAME(unpool_windows)(const int64_t size, const NAME(unpooling) * unpooling) {
+    const NAME(unpooling) u = *unpooling; /* a store could be to its fields otherwise */
+    for (int64_t e = 0; e < u.channels; e++) {
+        VECTOR sum = u.sums ? NAME(load)(u.sums + e * LANES) : (VECTOR){0};
+        for (int64_t p = 0; p < u.rows; p++)
+            for (int64_t q = 0; q < u.columns; q++)
                 for (int lane = 0; lane < IMAGES; lane += LANES) {
-                    const int64_t at = size * (p * width + q) * IMAGES + lane;
-                    VECTOR best = NAME(load)(z + e * z_plane + at);
-                    NAME(mask) place = {0};
-                    for (int64_t k = 1; k < size * size; k++) {
-                        const VECTOR value = NAME(load)(z + e * z_plane + at + (k / size * width + k % size) * IMAGES);
-                        const NAME(mask) takes = NAME(takes)(value, best);
-                        best = NAME(select)(takes, value, best);
-                        place = (place & ~takes) | (takes & (NAME(lane))k);
-                    }
-                    VECTOR gradient = NAME(load)(dy + e * from->plane + (p * from->w + q) * IMAGES + lane);
-                    if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
+                    const int64_t window = (p * u.columns + q) * IMAGES + lane;
+                    REAL *to = u.dz + e * u.dz_plane + size * (p * u.width + q) * IMAGES + lane;
+                    const NAME(mask) at = NAME(load_bytes)(u.place + e * u.place_plane + window);
+                    const VECTOR gradient = NAME(load)(u.dy + e * u.dy_plane + window);
+                    sum += NAME(select)(at == NO_PLACE, (VECTOR){0}, gradient);
                     for (int64_t k = 0; k < size * size; k++)
-                        NAME(store)(dz + e * dz_plane + at + (k / size * width + k % size) * IMAGES,
-                                    NAME(select)(place == (NAME(lane))k, gradient, (VECTOR){0}));
+                        NAME(store)(to + (k / size * u.width + k % size) * IMAGES,
+                                    NAME(select)(at == (NAME(lane))k, gradient, (VECTOR){0}));
                 }
+        if (u.sums) NAME(store)(u.sums + e * LANES, sum);
+    }
+}
+
+static void NAME(unpool)(const NAME(unpooling) * u) {
+    if (u->pool == 2) NAME(unpool_windows)(2, u);
+    else NAME(unpool_windows)(u->pool, u);
+}
+
+/* Zeros in place of images that aren't there, in rows t of a block. */
+static void NAME(clear_images)(const NAME(image_rows) * t, REAL *block) {
+    for (int64_t e = 0; e < t->channels && t->images < IMAGES; e++)
+        for (int64_t k = 0; k < t->rows * t->w; k++) {
+            REAL *pixel = block + e * t->plane + k * IMAGES;
+            for (int i = t->images; i < IMAGES; i++) pixel[i] = 0;
+        }
 }
 
 /* --- the convolution ------------------------------------------------------------------------------------- */
 
-/* y = the maxima of pool x pool pixels of relu?(bias + x * weight), and these to `a` (n / IMAGES, filters, out_h, out_w,
-   IMAGES) unless that is NULL. Units of work: strips of blocks, which must be whole. A sum is one chain over (channel,
-   u, v) in order, from the bias on, as in the direct form. */
-static void NAME(convolve_images)(const convolution *o, int64_t pool, const REAL *x, const REAL *weight,
-                                  const REAL *bias, REAL *y, REAL *a, int relu, int64_t thread, int64_t threads) {
-    NAME(image_strips) s = NAME(plan_images)(o, pool, o->filters, NAME(parts_of_block)(o->n, threads));
-    const int64_t taps = o->c * o->r * o->s, plane = o->out_h * o->out_w * IMAGES;
+/* y = the maxima of pool x pool pixels of z = relu?(bias + x * weight), of which only what a window reaches is made, and
+   where they are to place (blocks, filters, out_h / pool, out_w / pool, IMAGES) unless that is NULL. Units of work:
+   strips of blocks. A sum is one chain over (channel, u, v) in order, from the bias on, as in the direct form. */
+static void NAME(convolve_images)(const pooled_convolution *pooled, const REAL *x, const REAL *weight,
+                                  const REAL *bias, REAL *y, uint8_t *place, int64_t thread, int64_t threads) {
+    const convolution *o = &pooled->o;
+    const int64_t pool = pooled->pool, taps = o->c * o->r * o->s;
+    const int relu = (int)pooled->relu;
+    NAME(image_strips) s = NAME(plan_images)(pooled, o->filters, NAME(parts_of_block)(o->n, threads));
+    s.z_size = NAME(set_rows)(&s.z, pool); /* a row of windows at a time */
+    const int64_t z_plane = s.z.plane, place_plane = s.y.h * s.y.w * IMAGES;
     int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) +
                             (size_t)(s.x_size + s.z_size + s.y_size) * sizeof(REAL));
-    REAL *turned_x = (REAL *)(offset + round_up(taps, 8)), *turned_z = turned_x + s.x_size;
-    REAL *turned_y = turned_z + s.z_size;
+    REAL *z = (REAL *)(offset + round_up(taps, 8)), *turned_y = z + s.z_size, *room = turned_y + s.y_size;
     for (int64_t e = 0, k = 0; e < o->c; e++)
         for (int64_t u = 0; u < o->r; u++)
             for (int64_t v = 0; v < o->s; v++, k++)
                 offset[k] = e * s.x.plane + (u * o->dilation_h * s.x.width + v * o->dilation_w) * IMAGES;
-    NAME(correlation) p = {.rows = o->filters, .pixels = o->out_w * IMAGES, .taps = taps, .a = weight, .a_row = taps,
-                           .offset = offset, .bias = bias, .c_row = a ? plane : s.z.plane, .relu = relu};
+    NAME(correlation) p = {.rows = o->filters, .pixels = s.y.w * pool * IMAGES, .taps = taps, .a = weight,
+                           .a_row = taps, .offset = offset, .bias = bias, .c_row = z_plane, .relu = relu};
     for (int64_t unit = s.units * thread / threads; unit < s.units * (thread + 1) / threads; unit++) {
-        const int64_t image = NAME(turn_strip)(&s, unit, x, turned_x);
-        REAL *z = a ? a + image / IMAGES * o->filters * plane + s.z.first * p.pixels : turned_z;
-        for (int64_t i = 0; i < s.z.rows; i++) {
-            p.b = turned_x + i * s.x.width * IMAGES;
-            p.c = z + i * p.pixels;
-            NAME(correlate)(&p);
+        const REAL *turned_x = NAME(turn_strip)(&s, unit, x, room);
+        REAL *rows = s.y_blocks ? y + NAME(in_blocks)(&s.y, o->filters, s.image, 0) : turned_y;
+        uint8_t *places = place ? place + s.image * o->filters * s.y.h * s.y.w + s.y.first * s.y.w * IMAGES : NULL;
+        for (int64_t i = 0; i < s.y.rows; i++) {
+            REAL *to = rows + i * s.y.w * IMAGES;
+            for (int64_t row = 0; row < pool; row++) {
+                p.b = turned_x + (i * pool + row) * s.x.width * IMAGES;
+                p.c = z + row * o->out_w * IMAGES;
+                NAME(correlate)(&p);
+            }
+            uint8_t *row_places = places ? places + i * s.y.w * IMAGES : NULL;
+            if (pool == 2)
+                NAME(pool_row)(2, relu, o->filters, s.y.w, o->out_w, z, z_plane, to, s.y.plane, row_places, place_plane);
+            else
+                NAME(pool_row)(pool, relu, o->filters, s.y.w, o->out_w, z, z_plane, to, s.y.plane, row_places, place_plane);
         }
-        if (pool == 2) NAME(pool_turned)(2, &s.y, o->out_w, z, p.c_row, turned_y);
-        else NAME(pool_turned)(pool, &s.y, o->out_w, z, p.c_row, turned_y);
-        NAME(return_images)(&s.y, turned_y, y + image * s.y.image);
+        if (s.y_blocks) NAME(clear_images)(&s.y, rows);
+        else if (s.y.rows > 0) NAME(return_images)(&s.y, rows, y + s.image * s.y.image);
     }
 }
 
-/* Where a gradient comes from: dy of the convolution itself, with a pool of 1, or of the pool after it; then `a` is
-   what was pooled, as convolve_images has left it, with `relu` a ReLU's result. */
-typedef struct {
-    int64_t pool;
-    int relu;
-    const REAL *dy, *a;
-} NAME(image_gradient);
+/* dy of rows t.y of filters [f, f + t.y.channels) of the block, turned: in `to`, or in dy if it lies in blocks. */
+static const REAL *NAME(turn_gradient)(const NAME(image_strips) * t, const REAL *dy, int64_t f, REAL *to) {
+    if (t->y_blocks) return dy + NAME(in_blocks)(&t->y, t->o->filters, t->image, f);
+    NAME(turn_images)(&t->y, dy + t->image * t->y.image + f * t->y.h * t->y.w, to);
+    return to;
+}
 
-/* The gradient of rows t.z of filters [f, f + t.z.channels) of the block from `image` on, turned to dz; `turned_dy` has
-   room for those of t.y. */
-static void NAME(turn_gradient)(const NAME(image_strips) * t, const NAME(image_gradient) * g, int64_t image, int64_t f,
-                                REAL *turned_dy, REAL *dz) {
-    const convolution *o = t->o;
-    const REAL *dy = g->dy + image * t->y.image + f * t->y.h * t->y.w;
-    if (g->pool == 1) {
-        NAME(turn_images)(&t->z, dy, dz);
-        return;
-    }
-    NAME(turn_images)(&t->y, dy, turned_dy);
-    const int64_t plane = o->out_h * o->out_w * IMAGES;
-    const REAL *a = g->a + (image / IMAGES * o->filters + f) * plane + t->z.first * o->out_w * IMAGES;
-    /* Pixels that no window reaches have none. */
-    if (o->out_h % g->pool || o->out_w % g->pool) memset(dz, 0, (size_t)(t->z.channels * t->z.plane) * sizeof(REAL));
-    if (g->pool == 2) NAME(unpool_turned)(2, g->relu, &t->y, o->out_w, turned_dy, a, plane, dz, t->z.plane);
-    else NAME(unpool_turned)(g->pool, g->relu, &t->y, o->out_w, turned_dy, a, plane, dz, t->z.plane);
+/* How these rows come through the pool to dz, whose planes lie dz_plane elements apart. Pixels that no window reaches
+   must be zeros. */
+static NAME(unpooling) NAME(through_pool)(const NAME(image_strips) * t, const REAL *turned_dy, const uint8_t *place,
+                                          int64_t f, REAL *dz, int64_t dz_plane) {
+    const int64_t plane = t->y.h * t->y.w * IMAGES, first = t->y.first * t->y.w * IMAGES;
+    return (NAME(unpooling)){.pool = t->pool, .channels = t->y.channels, .rows = t->y.rows, .columns = t->y.w,
+                             .width = t->o->out_w, .dy = turned_dy, .dy_plane = t->y.plane,
+                             .place = place + (t->image / IMAGES * t->o->filters + f) * plane + first,
+                             .place_plane = plane, .dz = dz, .dz_plane = dz_plane};
 }
 
 #undef VECTOR

@@ -66,32 +66,45 @@ static void NAME(add_image_channels)(int channels, const convolution *o, const R
 }
 #undef FASTNN_CHANNELS_CASE
 
-/* dx of a convolution of one group with a stride of 1, whole images at a time. The threads divide the blocks. */
-static void NAME(convolve_images_input)(const convolution *o, const NAME(image_gradient) * g, const REAL *weight,
-                                        const REAL *mask, REAL *dx, int64_t thread, int64_t threads) {
-    const int64_t taps = o->r * o->s, blocks = ceil_divide(o->n, IMAGES);
-    NAME(image_strips) s = {.o = o, .x = NAME(image_planes)(o->c, o->h, o->w),
+/* dx of a convolution of one group with a stride of 1, whole images at a time, from dy: of the convolution itself where
+   `place` is NULL, else of the pool after it. The threads divide the blocks. */
+static void NAME(convolve_images_input)(const pooled_convolution *pooled, const REAL *dy, const uint8_t *place,
+                                        const REAL *weight, const REAL *mask, REAL *dx, int64_t thread,
+                                        int64_t threads) {
+    const convolution *o = &pooled->o;
+    const int64_t taps = o->r * o->s, blocks = ceil_divide(o->n, IMAGES), pool = pooled->pool;
+    NAME(image_strips) s = {.o = o, .pool = pool, .y_blocks = (int)pooled->y_blocks,
+                            .x = NAME(image_planes)(o->c, o->h, o->w),
                             .z = NAME(image_planes)(o->filters, o->out_h, o->out_w),
-                            .y = NAME(image_planes)(o->filters, o->out_h / g->pool, o->out_w / g->pool)};
-    const int64_t x_size = NAME(set_rows)(&s.x, o->h), z_size = NAME(set_rows)(&s.z, o->out_h);
-    const int64_t y_size = NAME(set_rows)(&s.y, s.y.h);
-    REAL *turned_dx = arena((size_t)(x_size + z_size + y_size + taps * o->filters * o->c) * sizeof(REAL));
-    REAL *dz = turned_dx + x_size, *turned_dy = dz + z_size, *turned_weight = turned_dy + y_size;
+                            .y = NAME(image_planes)(o->filters, o->out_h / pool, o->out_w / pool)};
+    const int64_t x_size = NAME(set_rows)(&s.x, o->h), y_size = NAME(set_rows)(&s.y, s.y.h);
+    const int64_t z_size = place ? NAME(set_rows)(&s.z, o->out_h) : 0;
+    REAL *room = arena((size_t)(x_size + z_size + y_size + taps * o->filters * o->c) * sizeof(REAL));
+    REAL *dz = room + x_size, *turned_dy = dz + z_size, *turned_weight = turned_dy + y_size;
+    memset(dz, 0, (size_t)z_size * sizeof(REAL)); /* as pixels stay that no window reaches */
     for (int64_t t = 0; t < taps; t++)
         for (int64_t f = 0; f < o->filters; f++)
             for (int64_t e = 0; e < o->c; e++)
                 turned_weight[(t * o->filters + f) * o->c + e] = weight[(f * o->c + e) * taps + t];
     for (int64_t block = blocks * thread / threads; block < blocks * (thread + 1) / threads; block++) {
-        const int64_t image = block * IMAGES, to = image * s.x.image;
-        s.x.images = s.z.images = s.y.images = (int)smaller(IMAGES, o->n - image);
+        s.image = block * IMAGES;
+        s.x.images = s.y.images = (int)smaller(IMAGES, o->n - s.image);
+        const int64_t to = s.image * s.x.image;
+        REAL *turned_dx = pooled->x_blocks ? dx + NAME(in_blocks)(&s.x, o->c, s.image, 0) : room;
         memset(turned_dx, 0, (size_t)x_size * sizeof(REAL));
-        NAME(turn_gradient)(&s, g, image, 0, turned_dy, dz);
+        const REAL *block_dy = NAME(turn_gradient)(&s, dy, 0, turned_dy);
+        if (place) {
+            const NAME(unpooling) u = NAME(through_pool)(&s, block_dy, place, 0, dz, s.z.plane);
+            NAME(unpool)(&u);
+        }
         /* Tiles of six channels have the fewest loads. */
         for (int64_t e = 0, some; e < o->c; e += some) {
             some = o->c - e <= 8 ? o->c - e : 6;
-            NAME(add_image_channels)((int)some, o, turned_weight + e, dz, s.z.plane, turned_dx + e * s.x.plane,
+            NAME(add_image_channels)((int)some, o, turned_weight + e, place ? dz : block_dy,
+                                     place ? s.z.plane : s.y.plane, turned_dx + e * s.x.plane,
                                      s.x.plane);
         }
+        if (pooled->x_blocks) continue;
         NAME(return_images)(&s.x, turned_dx, dx + to);
         if (mask) NAME(apply_mask)(s.x.images * s.x.image, mask + to, dx + to);
     }

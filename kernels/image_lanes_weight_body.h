@@ -81,48 +81,76 @@ static void NAME(add_lanes)(int64_t count, const REAL *vectors, REAL *to) {
     }
 }
 
-/* dweight and dbias of a convolution of one group with a stride of 1. The threads divide the filters; a lane's sum is
-   one chain over blocks, rows and columns in order. */
-static void NAME(convolve_images_weight)(const convolution *o, const REAL *x, const NAME(image_gradient) * g,
-                                         REAL *dweight, REAL *dbias, int64_t thread, int64_t threads) {
+/* sums (filters, LANES) += Σ of `size` elements of each plane of dy, in order: one chain each, as many at once as there
+   are filters in a tile, not to wait for one. */
+FASTNN_INLINE void NAME(add_some_planes)(const int filters, int64_t size, const REAL *dy, int64_t plane, REAL *sums) {
+    VECTOR sum[IMAGE_FILTERS];
+    for (int f = 0; f < filters; f++) sum[f] = NAME(load)(sums + f * LANES);
+    for (int64_t k = 0; k < size; k += LANES)
+#pragma GCC unroll 4
+        for (int f = 0; f < filters; f++) sum[f] += NAME(load)(dy + f * plane + k);
+    for (int f = 0; f < filters; f++) NAME(store)(sums + f * LANES, sum[f]);
+}
+static void NAME(add_planes)(int64_t filters, int64_t size, const REAL *dy, int64_t plane, REAL *sums) {
+    int64_t f = 0;
+    for (; f + IMAGE_FILTERS <= filters; f += IMAGE_FILTERS)
+        NAME(add_some_planes)(IMAGE_FILTERS, size, dy + f * plane, plane, sums + f * LANES);
+    for (; f < filters; f++) NAME(add_some_planes)(1, size, dy + f * plane, plane, sums + f * LANES);
+}
+
+/* dweight and dbias of a convolution of one group with a stride of 1, from dy: of the convolution itself where `place`
+   is NULL, else of the pool after it. The threads divide the filters; a lane's sum is one chain over blocks, rows and
+   columns in order. */
+static void NAME(convolve_images_weight)(const pooled_convolution *pooled, const REAL *x, const REAL *dy,
+                                         const uint8_t *place, REAL *dweight, REAL *dbias, int64_t thread,
+                                         int64_t threads) {
+    const convolution *o = &pooled->o;
     const int64_t begin = o->filters * thread / threads, filters = o->filters * (thread + 1) / threads - begin;
     const int64_t taps = o->c * o->r * o->s, sums_size = filters * (taps + 1) * LANES;
-    NAME(image_strips) s = NAME(plan_images)(o, g->pool, filters, 1);
-    REAL *turned_x = arena((size_t)(s.x_size + s.z_size + s.y_size + sums_size) * sizeof(REAL));
-    REAL *dz = turned_x + s.x_size, *turned_dy = dz + s.z_size, *sums = turned_dy + s.y_size;
-    REAL *bias_sums = sums + filters * taps * LANES;
-    memset(sums, 0, (size_t)sums_size * sizeof(REAL));
-    NAME(image_sums) p = {.run = o->out_w * IMAGES, .dy_plane = s.z.plane, .x_row = s.x.width * IMAGES,
-                          .x_tap = o->dilation_w * IMAGES, .sum_filter = taps * LANES};
+    NAME(image_strips) s = NAME(plan_images)(pooled, filters, 1);
     /* Tiles of equal heights, rather than a low one at the end. */
     const int64_t some = ceil_divide(filters, larger(1, ceil_divide(filters, IMAGE_FILTERS)));
-    /* Rows whose gradients stay in L1 from tap to tap. */
-    const int64_t rows = larger(1, IMAGE_ROWS_BYTES / larger(1, some * p.run * (int64_t)sizeof(REAL)));
+    /* Rows of a tile's gradients, of whole windows, that stay in L1 from tap to tap. */
+    const int64_t run = o->out_w * IMAGES, pool = pooled->pool;
+    const int64_t fitting = IMAGE_ROWS_BYTES / larger(1, some * run * (int64_t)sizeof(REAL));
+    const int64_t rows = larger(1, fitting / pool) * pool, dz_size = place ? some * rows * run : 0;
+    REAL *dz = arena((size_t)(s.x_size + s.y_size + dz_size + sums_size) * sizeof(REAL));
+    REAL *turned_dy = dz + dz_size, *sums = turned_dy + s.y_size, *room = sums + sums_size;
+    REAL *bias_sums = sums + filters * taps * LANES;
+    memset(dz, 0, (size_t)dz_size * sizeof(REAL)); /* as pixels stay that no window reaches */
+    memset(sums, 0, (size_t)sums_size * sizeof(REAL));
+    NAME(image_sums) p = {.run = run, .x_row = s.x.width * IMAGES, .x_tap = o->dilation_w * IMAGES,
+                          .sum_filter = taps * LANES};
     for (int64_t unit = 0; unit < s.units; unit++) {
-        const int64_t image = NAME(turn_strip)(&s, unit, x, turned_x);
-        NAME(turn_gradient)(&s, g, image, begin, turned_dy, dz);
+        const REAL *turned_x = NAME(turn_strip)(&s, unit, x, room);
+        const REAL *strip_dy = NAME(turn_gradient)(&s, dy, begin, turned_dy);
+        NAME(unpooling) u = NAME(through_pool)(&s, strip_dy, place, begin, dz, rows * run);
+        if (!place && dbias) NAME(add_planes)(filters, s.y.rows * run, strip_dy, s.y.plane, bias_sums);
         for (int64_t f = 0; f < filters; f += some)
-            for (int64_t row = 0; row < s.z.rows; row += rows) {
-                p.rows = smaller(rows, s.z.rows - row);
-                p.dy = dz + f * p.dy_plane + row * p.run;
+            for (int64_t row = 0; row < s.y.rows * pool; row += rows) {
+                const int64_t tile = smaller(some, filters - f), windows = row / pool * s.y.w * IMAGES;
+                p.rows = smaller(rows, s.y.rows * pool - row);
+                p.dy = strip_dy + f * s.y.plane + row * run;
+                p.dy_plane = s.y.plane;
+                if (place) {
+                    NAME(unpooling) part = u;
+                    part.channels = tile;
+                    part.rows = p.rows / pool;
+                    part.dy += f * u.dy_plane + windows;
+                    part.place += f * u.place_plane + windows;
+                    if (dbias) part.sums = bias_sums + f * LANES;
+                    NAME(unpool)(&part);
+                    p.dy = dz;
+                    p.dy_plane = part.dz_plane;
+                }
                 for (int64_t t = 0, adjacent; t < taps; t += adjacent) {
-                    const int64_t e = t / (o->r * o->s), u = t / o->s % o->r, v = t % o->s;
-                    adjacent = smaller(IMAGE_TAPS, o->s - v);
-                    p.x = turned_x + e * s.x.plane + (row + u * o->dilation_h) * p.x_row + v * p.x_tap;
+                    const int64_t e = t / (o->r * o->s), v = t / o->s % o->r;
+                    adjacent = smaller(IMAGE_TAPS, o->s - t % o->s);
+                    p.x = turned_x + e * s.x.plane + (row + v * o->dilation_h) * p.x_row + t % o->s * p.x_tap;
                     p.sum = sums + (f * taps + t) * LANES;
-                    NAME(add_image_sums)((int)smaller(some, filters - f), (int)adjacent, &p);
+                    NAME(add_image_sums)((int)tile, (int)adjacent, &p);
                 }
             }
-        for (int64_t f = 0; f < filters && dbias; f++) {
-            const REAL *gradient = dz + f * p.dy_plane;
-            VECTOR sum[4] = {NAME(load)(bias_sums + f * LANES)}; /* four chains, not to wait for one */
-            int64_t k = 0;
-            for (; k + 4 * LANES <= s.z.rows * p.run; k += 4 * LANES)
-#pragma GCC unroll 4
-                for (int i = 0; i < 4; i++) sum[i] += NAME(load)(gradient + k + i * LANES);
-            for (; k < s.z.rows * p.run; k += LANES) sum[0] += NAME(load)(gradient + k);
-            NAME(store)(bias_sums + f * LANES, sum[0] + sum[1] + (sum[2] + sum[3]));
-        }
     }
     NAME(add_lanes)(filters * taps, sums, dweight + begin * taps);
     if (dbias) NAME(add_lanes)(filters, bias_sums, dbias + begin);

@@ -13,7 +13,7 @@ FASTNN_INLINE MASK NAME(takes)(VECTOR value, VECTOR best) { return (value > best
 
 /* A window's result so far and one more value: their sum, or the maximum, where a NaN wins. */
 FASTNN_INLINE VECTOR NAME(combine)(const int average, VECTOR best, VECTOR value) {
-    return average ? best + value : NAME(select)(NAME(takes)(value, best), value, best);
+    return average ? best + value : NAME(select)(value != value, value, NAME(larger)(value, best));
 }
 
 /* The first `count` lanes, which may be 0 or more than there are. */

@@ -82,6 +82,39 @@ FASTNN_INLINE vector_f64 larger_f64(vector_f64 a, vector_f64 b) {
 }
 #endif
 
+/* A byte a lane, as integers from 0 to 255. */
+#if defined(__AVX512F__)
+FASTNN_INLINE mask_f32 load_bytes_f32(const uint8_t *p) {
+    return (mask_f32)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+FASTNN_INLINE mask_f64 load_bytes_f64(const uint8_t *p) {
+    return (mask_f64)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)p));
+}
+FASTNN_INLINE void store_bytes_f32(uint8_t *p, mask_f32 v) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)v));
+}
+FASTNN_INLINE void store_bytes_f64(uint8_t *p, mask_f64 v) {
+    _mm_storel_epi64((__m128i *)p, _mm512_cvtepi64_epi8((__m512i)v));
+}
+#else
+FASTNN_INLINE mask_f32 load_bytes_f32(const uint8_t *p) {
+    mask_f32 v;
+    for (int lane = 0; lane < (int)(sizeof v / sizeof v[0]); lane++) v[lane] = p[lane];
+    return v;
+}
+FASTNN_INLINE mask_f64 load_bytes_f64(const uint8_t *p) {
+    mask_f64 v;
+    for (int lane = 0; lane < (int)(sizeof v / sizeof v[0]); lane++) v[lane] = p[lane];
+    return v;
+}
+FASTNN_INLINE void store_bytes_f32(uint8_t *p, mask_f32 v) {
+    for (int lane = 0; lane < (int)(sizeof v / sizeof v[0]); lane++) p[lane] = (uint8_t)v[lane];
+}
+FASTNN_INLINE void store_bytes_f64(uint8_t *p, mask_f64 v) {
+    for (int lane = 0; lane < (int)(sizeof v / sizeof v[0]); lane++) p[lane] = (uint8_t)v[lane];
+}
+#endif
+
 /* Partial loads and stores of the first `count` lanes, and loads of the lanes [begin, end), which may exceed
    the vector: the other lanes are zero, and no memory beyond the lanes is touched. */
 #if defined(__AVX512F__)

@@ -10,6 +10,13 @@ typedef struct {
     int64_t out_h, out_w;
 } convolution;
 
+/* Those of a convolution and the max pool after it, of windows of pool x pool outputs, and whether x and y, or their
+   gradients, are kept in blocks of images. */
+typedef struct {
+    convolution o;
+    int64_t pool, x_blocks, y_blocks, relu;
+} pooled_convolution;
+
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t round_up(int64_t a, int64_t grain) { return (a + grain - 1) / grain * grain; }

@@ -35,10 +35,11 @@ static void NAME(return_rows)(const NAME(winograd) * p, const NAME(image_rows) *
         }
 }
 
-/* y of a convolution of one group with a stride of 1, as winograd_body.h makes it, or, with `pool`, the maxima of its
-   2 x 2 pixels; then what was pooled goes to `a`, as convolve_images leaves it, unless that is NULL. Units of work:
-   strips of rows of tiles of blocks. */
-static void NAME(run_winograd_images)(const NAME(winograd) * p, int pool, REAL *a, int64_t thread, int64_t threads) {
+/* y of a convolution of one group with a stride of 1, as winograd_body.h makes it, or, where `pooled` isn't NULL, the
+   maxima of its 2 x 2 pixels. Units of work: strips of rows of tiles of blocks. */
+static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_convolution *pooled, int64_t thread,
+                                      int64_t threads) {
+    const int pool = pooled != NULL, x_blocks = pool && pooled->x_blocks, y_blocks = pool && pooled->y_blocks;
     const int64_t channels = p->channels, columns = p->columns.out, width = 2 * columns + 2;
     const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
     const int64_t rows = smaller(p->rows.out, larger(1, (pixels / (channels * width) - 2) / 2));
@@ -53,8 +54,8 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, int pool, REAL *
     z_rows.image = p->filters * plane;
     y_rows.image = p->filters * y_rows.h * y_rows.w;
     const int64_t x_size = NAME(set_rows)(&x_rows, 2 * rows + 2);
-    const int64_t z_size = pool ? 0 : NAME(set_rows)(&z_rows, 2), y_size = pool ? NAME(set_rows)(&y_rows, rows) : 0;
-    const int64_t z_plane = pool ? plane * IMAGES : z_rows.plane;
+    const int64_t z_size = pool ? 0 : NAME(set_rows)(&z_rows, 2);
+    const int64_t y_size = pool ? NAME(set_rows)(&y_rows, y_blocks ? y_rows.h : rows) : 0;
     const int64_t run = most * IMAGES, u_place = filters * channels + LANES, v_place = channels * run + LANES;
     const int64_t m_place = WINOGRAD_ROWS * run + LANES;
     int64_t *offset = arena((size_t)round_up(channels, 8) * sizeof(int64_t) +
@@ -76,12 +77,14 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, int pool, REAL *
             y_rows.first = first;
             y_rows.rows = smaller(end, y_rows.h - first);
             memset(turned_x, 0, (size_t)x_size * sizeof(REAL));
-            NAME(turn_images)(&x_rows, p->source + image * x_rows.image, turned_x);
+            if (x_blocks)
+                NAME(copy_images)(&x_rows, p->source + NAME(in_blocks)(&x_rows, channels, image, 0), turned_x);
+            else NAME(turn_images)(&x_rows, p->source + image * x_rows.image, turned_x);
+            REAL *y = turned_y;
+            if (y_blocks) y = p->y + NAME(in_blocks)(&y_rows, p->filters, image, f0);
             for (int64_t i = 0; i < end; i++) {
                 z_rows.first = 2 * (first + i);
                 z_rows.rows = smaller(2, p->out_h - z_rows.first);
-                REAL *z = pool ? a : turned_z;
-                if (a) z += (image / IMAGES * p->filters + f0) * z_plane + z_rows.first * p->out_w * IMAGES;
                 for (int64_t j = 0; j < columns; j += most) {
                     const int64_t tiles = smaller(most, columns - j);
                     for (int64_t e = 0; e < channels; e++)
@@ -99,13 +102,14 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, int pool, REAL *
                         }
                         for (int64_t k = f; k < f + some; k++)
                             NAME(write_tiles)((int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run, m_place,
-                                              p->bias ? p->bias[f0 + k] : 0, p->relu, z ? z + k * z_plane : NULL,
-                                              pool ? turned_y + k * y_rows.plane + i * y_rows.w * IMAGES : NULL);
+                                              p->bias ? p->bias[f0 + k] : 0, p->relu, pool ? NULL : turned_z + k * z_rows.plane,
+                                              pool ? y + k * y_rows.plane + i * y_rows.w * IMAGES : NULL);
                     }
                 }
                 if (!pool) NAME(return_rows)(p, &z_rows, turned_z, image, f0);
             }
-            if (pool && y_rows.rows > 0)
+            if (y_blocks) NAME(clear_images)(&y_rows, y);
+            else if (pool && y_rows.rows > 0)
                 NAME(return_images)(&y_rows, turned_y, p->y + image * y_rows.image + f0 * y_rows.h * y_rows.w);
         }
     }
@@ -122,7 +126,7 @@ static void NAME(convolve_winograd)(const NAME(winograd) * problem, int stride, 
     }
     if (LANES == IMAGES && p.groups == 1 && winograd_is_narrow(p.channels, p.columns.out)) {
         p.images -= p.images % IMAGES;
-        if (p.images) NAME(run_winograd_images)(&p, 0, NULL, thread, threads);
+        if (p.images) NAME(run_winograd_images)(&p, NULL, thread, threads);
         p.source += p.images * p.channels * p.rows.source * p.columns.source;
         p.y += p.images * p.filters * p.out_h * p.out_w;
         if (p.mask) p.mask += p.images * p.filters * p.out_h * p.out_w;

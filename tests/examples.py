@@ -19,13 +19,16 @@ Operands = dict[str, Array | None]
 
 @dataclass
 class Example:
-    """One call of a kernel. `updates` are operands that it reads and overwrites."""
+    """One call of a kernel. `updates` are operands that it reads and overwrites; `unused`, by name, elements of results
+    that may be anything.
+    """
 
     reads: Operands
     expected: Callable[..., dict[str, Array | None]]
     sizes: dict[str, int]
     scalars: dict[str, float] = field(default_factory=dict)
     updates: Operands = field(default_factory=dict)
+    unused: dict[str, Array] = field(default_factory=dict)
 
 
 def examples(kernel: str) -> Iterator[Example]:
@@ -298,7 +301,7 @@ def _convolution(kernel, rng):
 _POOLED_CONVOLUTIONS = (
     (32, 2, 9, 8, 5, 3, 2, (0, 0), (1, 1), 2),
     (16, 6, 12, 12, 16, 5, 5, (0, 0), (1, 1), 2),
-    (48, 1, 10, 11, 3, 4, 3, (2, 1), (1, 2), 2),
+    (35, 1, 10, 11, 3, 4, 3, (2, 1), (1, 2), 2),
     (16, 17, 7, 8, 9, 3, 3, (1, 1), (1, 1), 3),
     (16, 40, 9, 40, 33, 2, 6, (0, 3), (2, 1), 2),  # in strips of rows
     (0, 2, 4, 4, 3, 2, 2, (0, 0), (1, 1), 2),
@@ -306,23 +309,56 @@ _POOLED_CONVOLUTIONS = (
 
 
 def _in_blocks(a):
-    """(n, c, h, w) as (n / 16, c, h, w, 16)."""
-    return np.moveaxis(a.reshape(len(a) // 16, 16, *a.shape[1:]), 1, -1)
+    """(n, …) as (n / 16 rounded up, …, 16), zeros in place of images that aren't there."""
+    missing = np.zeros((-len(a) % 16, *a.shape[1:]))
+    blocks = (len(a) + 15) // 16
+    return np.moveaxis(np.concatenate([a, missing]).reshape(blocks, 16, *a.shape[1:]), 1, -1)
 
 
-def _out_of_blocks(blocks):
-    return np.moveaxis(blocks, -1, 1).reshape(-1, *blocks.shape[1:4])
+def _out_of_blocks(blocks, n):
+    return np.moveaxis(blocks, -1, 1).reshape(16 * len(blocks), *blocks.shape[1:-1])[:n]
+
+
+def _kept(a, in_blocks):
+    """(n, c, h, w) or, in blocks, (n / 16 rounded up, c, h w + 1, 16), the last pixel unused: 7."""
+    if not in_blocks:
+        return a
+    pixels = a.reshape(*a.shape[:2], a.shape[2] * a.shape[3])
+    return _in_blocks(np.concatenate([pixels, np.full((*a.shape[:2], 1), 7.0)], axis=2))
+
+
+def _taken(kept, shape, in_blocks):
+    """The same, back: an array of this shape."""
+    return _out_of_blocks(kept, shape[0])[:, :, :-1].reshape(shape) if in_blocks else kept
+
+
+def _unused(shape, in_blocks):
+    """The pixels that `_kept` adds."""
+    unused = np.zeros(shape, bool)
+    if in_blocks:
+        unused[:, :, -1] = True
+    return unused
+
+
+def _places(a, pool, relu):
+    """Where in its window each maximum is, image by image: 255 where a ReLU has made it 0."""
+    n, c, h, w = a.shape
+    rows, columns = h // pool, w // pool
+    windows = a[:, :, : rows * pool, : columns * pool].reshape(n, c, rows, pool, columns, pool)
+    windows = windows.swapaxes(3, 4).reshape(n, c, rows, columns, pool * pool)
+    return np.where(relu & (windows.max(axis=-1) <= 0), 255, windows.argmax(axis=-1))
 
 
 @_makes("conv2d_max_pool2d", "conv2d_max_pool2d_backward_input", "conv2d_max_pool2d_backward_weight")
 def _pooled_convolution(kernel, rng):
-    for n, c, h, w, filters, r, s, padding, dilation, pool in _POOLED_CONVOLUTIONS:
+    for number, (n, c, h, w, filters, r, s, padding, dilation, pool) in enumerate(_POOLED_CONVOLUTIONS):
         x, bias = rng.normal(size=(n, c, h, w)), rng.normal(size=filters)
         weight = rng.normal(size=(filters, c, r, s))
         plain = {"padding": tuple((each, each) for each in padding), "dilation": dilation}
-        a = reference.conv2d(x, weight, bias, stride=(1, 1), groups=1, **plain)
+        plain |= {"stride": (1, 1), "groups": 1}
+        z = reference.conv2d(x, weight, bias, **plain)
         windows = ((pool, pool), (pool, pool), (0, 0))
-        dy = rng.normal(size=reference.avg_pool2d(a, *windows).shape)
+        dy = rng.normal(size=reference.avg_pool2d(z, *windows).shape)
         sizes = {
             "n": n,
             "c": c,
@@ -335,47 +371,63 @@ def _pooled_convolution(kernel, rng):
             "pool": pool,
         }
         sizes |= {"stride_h": 1, "stride_w": 1, "dilation_h": dilation[0], "dilation_w": dilation[1]}
-        sizes |= {"pad_top": padding[0], "pad_left": padding[1], "out_h": a.shape[2], "out_w": a.shape[3]}
-        for relu in (0, 1):
+        sizes |= {"pad_top": padding[0], "pad_left": padding[1], "out_h": z.shape[2], "out_w": z.shape[3]}
+        for relu, x_blocks, y_blocks in ((0, 0, 0), (1, 0, 0), (1, number % 2, 1), (0, 1, number % 2)):
 
-            def activated(a, relu=relu):
-                return reference.relu(a) if relu else a
+            def activated(z, relu=relu):
+                return reference.relu(z) if relu else z
 
-            def forward(x, weight, bias, plain=plain, windows=windows, activated=activated, blocks=True):
-                a = activated(reference.conv2d(x, weight, bias, stride=(1, 1), groups=1, **plain))
-                pooled = {"y": reference.max_pool2d(a, *windows)}
-                return pooled | {"a": _in_blocks(a) if blocks else None}
+            def forward(
+                x, weight, bias, placed=True, activated=activated, plain=plain, windows=windows, shape=x.shape,
+                relu=relu, x_blocks=x_blocks, y_blocks=y_blocks,
+            ):  # fmt: skip
+                a = activated(reference.conv2d(_taken(x, shape, x_blocks), weight, bias, **plain))
+                places = _in_blocks(_places(a, windows[0][0], relu)) if placed else None
+                return {"y": _kept(reference.max_pool2d(a, *windows), y_blocks), "place": places}
 
-            def gradients(dy, x, weight, blocks, plain=plain, windows=windows, relu=relu):
-                a = _out_of_blocks(blocks)
-                dz = reference.max_pool2d_backward(dy, a, *windows)
-                dz = reference.relu_backward(dz, a) if relu else dz
-                results = reference.conv2d_backward(dz, x, weight, stride=(1, 1), groups=1, **plain)
-                return dict(zip(("dx", "dweight", "dbias"), results, strict=True))
+            def gradients(dy, x, weight, z=z, plain=plain, windows=windows, relu=relu, activated=activated):
+                """Of the places of z: rounding may not move them."""
+                dz = reference.max_pool2d_backward(dy, activated(z), *windows)
+                dz = reference.relu_backward(dz, activated(z)) if relu else dz
+                return reference.conv2d_backward(dz, x, weight, **plain)
 
-            numbers = sizes | {"relu": relu}
-            pooled = _in_blocks(activated(a))
+            flags = {"x_blocks": x_blocks, "y_blocks": y_blocks}
+            place = _in_blocks(_places(activated(z), pool, relu))
+            kept_x, kept_dy = _kept(x, x_blocks), _kept(dy, y_blocks)
+            not_there = _in_blocks(np.ones(dy.shape)) == 0
             match kernel:
                 case "conv2d_max_pool2d":
-                    reads = {"x": x, "weight": weight, "bias": None if relu else bias}
-                    yield Example(reads, forward, numbers)
-                    yield Example(reads, functools.partial(forward, blocks=False), numbers)
+                    reads = {"x": kept_x, "weight": weight, "bias": None if relu else bias}
+                    unused = {"y": _unused(kept_dy.shape, y_blocks), "place": not_there}
+                    numbers = sizes | flags | {"relu": relu}
+                    yield Example(reads, forward, numbers, unused=unused)
+                    yield Example(reads, functools.partial(forward, placed=False), numbers, unused=unused)
                 case "conv2d_max_pool2d_backward_input":
-                    for mask in (None, np.maximum(rng.normal(size=x.shape), 0)):
+                    masks = [None] if x_blocks else [None, np.maximum(rng.normal(size=x.shape), 0)]
+                    for mask in masks:
 
-                        def by_input(dy, blocks, weight, mask, x=x, gradients=gradients):
-                            dx = gradients(dy, x, weight, blocks)["dx"]
-                            return {"dx": dx if mask is None else reference.relu_backward(dx, mask)}
+                        def by_input(
+                            dy, place, weight, mask, x=x, shape=dy.shape, gradients=gradients,
+                            x_blocks=x_blocks, y_blocks=y_blocks,
+                        ):  # fmt: skip
+                            dx = gradients(_taken(dy, shape, y_blocks), x, weight)[0]
+                            dx = dx if mask is None else reference.relu_backward(dx, mask)
+                            return {"dx": _kept(dx, x_blocks)}
 
-                        reads = {"dy": dy, "a": pooled, "weight": weight, "mask": mask}
-                        yield Example(reads, by_input, numbers)
+                        reads = {"dy": kept_dy, "place": place, "weight": weight, "mask": mask}
+                        unused = {"dx": _unused(kept_x.shape, x_blocks)}
+                        yield Example(reads, by_input, sizes | flags, unused=unused)
                 case "conv2d_max_pool2d_backward_weight":
 
-                    def by_weight(x, dy, blocks, weight=weight, gradients=gradients, relu=relu):
-                        results = gradients(dy, x, weight, blocks)
-                        return {"dweight": results["dweight"], "dbias": None if relu else results["dbias"]}
+                    def by_weight(
+                        x, dy, place, shape=x.shape, dy_shape=dy.shape, weight=weight, gradients=gradients,
+                        relu=relu, x_blocks=x_blocks, y_blocks=y_blocks,
+                    ):  # fmt: skip
+                        x, dy = _taken(x, shape, x_blocks), _taken(dy, dy_shape, y_blocks)
+                        _, dweight, dbias = gradients(dy, x, weight)
+                        return {"dweight": dweight, "dbias": None if relu else dbias}
 
-                    yield Example({"x": x, "dy": dy, "a": pooled}, by_weight, numbers)
+                    yield Example({"x": kept_x, "dy": kept_dy, "place": place}, by_weight, sizes | flags)
 
 
 # n, c, h, w, kernel, stride, padding

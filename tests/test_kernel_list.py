@@ -11,6 +11,7 @@ from fastnn.kernels import native
 from fastnn.kernels.kernel_list import KERNELS, Kernel
 
 TOLERANCE = {np.dtype(np.float32): 4e-6, np.dtype(np.float64): 1e-14}
+UNTOUCHED = {"f": np.nan, "u": 171}
 GUARD = 1024  # elements on each side of what a kernel writes, which it must leave alone
 
 
@@ -53,7 +54,8 @@ class Run:
         guarded = {}
         for operand in self.kernel.writes:
             if (right := self.expected[operand.name]) is not None:
-                guarded[operand.name] = np.full(right.size + 2 * GUARD, np.nan, self.dtype)
+                dtype = np.dtype(operand.dtype or self.dtype)
+                guarded[operand.name] = np.full(right.size + 2 * GUARD, UNTOUCHED[dtype.kind], dtype)
         written = {
             name: whole[GUARD : whole.size - GUARD].reshape(self.expected[name].shape)
             for name, whole in guarded.items()
@@ -70,11 +72,15 @@ class Run:
             threads,
         )
         for name, whole in guarded.items():
-            assert np.isnan(whole[:GUARD]).all(), f"{name} was written to in front of its start"
-            assert np.isnan(whole[whole.size - GUARD :]).all(), f"{name} was written to beyond its end"
+            untouched = np.full(GUARD, UNTOUCHED[whole.dtype.kind], whole.dtype)
+            assert_same_bits(whole[:GUARD], untouched, f"{name} in front of its start")
+            assert_same_bits(whole[whole.size - GUARD :], untouched, f"{name} beyond its end")
         for name, x in reads.items():
             if x is not None:
                 assert_same_bits(x, self.reads[name], f"{name}, which is only read,")
+        for name, unused in self.example.unused.items():
+            if written.get(name) is not None:
+                written[name][unused] = self.expected[name][unused]
         return written
 
 

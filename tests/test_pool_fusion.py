@@ -27,7 +27,7 @@ KERNELS = {
 @pytest.fixture(autouse=True)
 def always(monkeypatch):
     """Where it can be done it is, also where another form is faster."""
-    monkeypatch.setattr(native, "conv2d_takes_pool", lambda sizes, *_: sizes[0] % 16 == 0)
+    monkeypatch.setattr(native, "conv2d_takes_pool", lambda *_: True)
 
 
 def network(layers, input_shape, dtype="float32"):
@@ -49,9 +49,9 @@ def kernels(net, rows, training):
 @pytest.mark.parametrize(("layers", "input_shape"), POOLED.values(), ids=POOLED)
 def test_a_row_has_the_same_bits_alone_and_unfused(rng, dtype, layers, input_shape):
     net = network(layers, input_shape, dtype)
-    x, _ = data(rng, 48, input_shape, dtype)
+    x, _ = data(rng, 39, input_shape, dtype)
     predicted = net.predict(x)
-    assert "conv2d_max_pool2d" in kernels(net, 48, training=False)
+    assert "conv2d_max_pool2d" in kernels(net, 39, training=False)
     assert_same_bits(predicted, np.concatenate([net.predict(row[None]) for row in x]))
     *_, unfused = net.trace(x).values()
     assert_same_bits(predicted, unfused)
@@ -61,7 +61,7 @@ def test_a_row_has_the_same_bits_alone_and_unfused(rng, dtype, layers, input_sha
 def test_gradients_are_those_of_the_trace(rng, dtype, layers, input_shape):
     """Up to the rounding of sums of 10,000 products, which the trace may do in Winograd's form."""
     net = network(layers, input_shape, dtype)
-    x, y = data(rng, 32, input_shape, dtype)
+    x, y = data(rng, 39, input_shape, dtype)
     trace = net.trace(x, y)
     for name, gradient in net.gradients(x, y).items():
         assert_close(gradient, trace[f"d{name}"], 1e-5 if dtype == np.float32 else 1e-13, f"d{name}")
@@ -69,7 +69,7 @@ def test_gradients_are_those_of_the_trace(rng, dtype, layers, input_shape):
 
 @pytest.mark.parametrize(("layers", "input_shape"), POOLED.values(), ids=POOLED)
 def test_training_is_that_of_unfused_batches(rng, layers, input_shape, monkeypatch):
-    """Of 40 rows the last 8 make an unfused batch in either."""
+    """Of 40 rows the last 8 fill half a block."""
     x, y = data(rng, 40, input_shape, "float64")
     fused, unfused = (network(layers, input_shape, "float64") for _ in range(2))
     history = fused.fit(x, y, epochs=3, batch_size=16)
@@ -107,20 +107,29 @@ def test_nan_and_infinity_stay(rng, dtype):
 
 
 @pytest.mark.parametrize(
-    ("rows", "layers"),
+    "layers",
     [
-        (17, [C(3, 3), fn.MaxPool2D(2)]),
-        (16, [C(3, 3), fn.MaxPool2D(2, stride=1)]),
-        (16, [C(3, 3), fn.MaxPool2D(3, padding=1)]),
-        (16, [C(3, 3), fn.MaxPool2D((2, 1))]),
-        (16, [C(3, 3), fn.AvgPool2D(2)]),
-        (16, [C(3, 3), fn.Tanh(), fn.MaxPool2D(2)]),
+        [C(3, 3), fn.MaxPool2D(2, stride=1)],
+        [C(3, 3), fn.MaxPool2D(3, padding=1)],
+        [C(3, 3), fn.MaxPool2D((2, 1))],
+        [C(3, 3), fn.AvgPool2D(2)],
+        [C(3, 3), fn.Tanh(), fn.MaxPool2D(2)],
     ],
 )
-def test_other_pools_stay_ops_of_their_own(rows, layers):
+def test_other_pools_stay_ops_of_their_own(layers):
     net = network(layers, (1, 8, 8))
     for training in (False, True):
-        assert not kernels(net, rows, training) & KERNELS
+        assert not kernels(net, 16, training) & KERNELS
+
+
+@pytest.mark.parametrize(("between", "kept"), [([], True), ([R], False), ([fn.BatchNorm()], False)])
+def test_what_only_pairs_touch_is_kept_in_blocks(between, kept):
+    net = network([C(3, 3), R, fn.MaxPool2D(2), *between, C(4, 2), fn.MaxPool2D(2)], (1, 14, 14))
+    for training in (False, True):
+        operands = [each for op in net.program(20, training).ops for each in op.operands if each is not None]
+        shapes = {each.name: each.shape for each in operands}
+        assert shapes.get("P1_blocks") == ((2, 3, 37, 16) if kept else None)
+        assert shapes.get("dP1_blocks") == ((2, 3, 37, 16) if kept and training else None)
 
 
 def test_numba_keeps_them_apart():

@@ -84,6 +84,7 @@ def _cast_to(dtype: types.Type):
 # Operands of another dtype than the kernel's.
 as_int64 = _cast_to(types.int64)
 as_float64 = _cast_to(types.float64)
+as_uint8 = _cast_to(types.uint8)
 
 
 def _stack_of(dtype: types.Type | None):
