@@ -19,7 +19,7 @@ VECTOR_MATH REAL NAME(exp_lifted)(REAL x, const int lift) {
     REAL n = rounded - (ROUND + (BIAS + lift));
     REAL r = x - n * LN2_HIGH - n * LN2_LOW;
     REAL square = r * r;
-    REAL e_r_minus_1 = r + square * NAME(exp_polynomial)(r, square);
+    REAL e_r_minus_1 = r + square * ((REAL)0.5 + r * NAME(exp_polynomial)(r, square));
     REAL power = NAME(from_bits)(NAME(to_bits)(rounded) << MANTISSA_BITS);
     return power + power * e_r_minus_1; /* the product is exact */
 }
@@ -37,17 +37,6 @@ VECTOR_MATH REAL NAME(exp_minus_abs)(REAL x) {
 VECTOR_MATH REAL NAME(sigmoid)(REAL x) {
     REAL e = NAME(exp_minus_abs)(x);
     return (x < 0 ? e : 1) / (1 + e);
-}
-
-/* An odd polynomial near zero, 1 − 2 / (e^2|x| + 1) with the sign of x elsewhere. */
-VECTOR_MATH REAL NAME(tanh)(REAL x) {
-    REAL a = x < 0 ? -x : x;
-    REAL z = a * a;
-    REAL near = a + a * (z * NAME(tanh_polynomial)(z, z * z));
-    REAL e = NAME(exp_lifted)(a > 40 ? -80 : -2 * a, 0);
-    REAL far = 1 - (e + e) / (1 + e);
-    REAL y = a < (REAL)0.625 ? near : far;
-    return NAME(from_bits)(NAME(to_bits)(y) | (NAME(to_bits)(x) & NAME(to_bits)((REAL)-0.0)));
 }
 
 /* log(1 + t) for 0 ≤ t ≤ 1. */
