@@ -6,9 +6,9 @@ Both settings hold for the whole process. The Numba backend is imported when it 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,8 @@ def call(
     native.call(kernel_address(name, dtype), operands, sizes, scalars, threads)
 
 
-def kernel_cost(name: str, sizes: Sequence[int]) -> int:
+@lru_cache(maxsize=1024)
+def kernel_cost(name: str, sizes: tuple[int, ...]) -> int:
     """Estimate the multiply-adds of one call of a kernel with these sizes."""
     kernel = KERNELS[name]
     return kernel.cost(dict(zip(kernel.sizes, sizes, strict=True)))

@@ -69,8 +69,8 @@ def floats(**values: ArrayLike) -> tuple[np.dtype, list[np.ndarray]]:
 
 def sizes(name: str, array: np.ndarray, axes: str) -> tuple[int, ...]:
     """The shape of `array`, which must have the axes named in `axes`, such as "n c h w"."""
-    names = axes.split()
-    if array.ndim != len(names):
+    if array.ndim != axes.count(" ") + 1:
+        names = axes.split()
         comma = "," if len(names) == 1 else ""
         raise ValueError(f"{name} must have shape ({', '.join(names)}{comma}), got {array.shape}")
     return array.shape
@@ -129,7 +129,8 @@ def deliver(array: np.ndarray, out: np.ndarray | None) -> np.ndarray:
 def pair(name: str, value: Any, minimum: int) -> tuple[int, int]:
     """`value`, an int or two of them (height, width), as two."""
     try:
-        both = (index(value),) * 2 if np.ndim(value) == 0 else tuple(index(each) for each in value)
+        single = type(value) is int or np.ndim(value) == 0
+        both = (index(value),) * 2 if single else tuple(index(each) for each in value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be an int or a pair of ints, got {value!r}") from None
     if len(both) != 2:

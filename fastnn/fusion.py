@@ -113,7 +113,8 @@ def _join_max_pool(pool: Op, ops: list[Op]) -> list[Op]:
             dy = backward[0].reads[0]
             x_or_dz, *others = op.reads
             reads = [x_or_dz, dy, place] if op.kernel == "conv2d_backward_weight" else [dy, place, *others]
-            joined.append(make_op(op.kernel.replace("conv2d", "conv2d_max_pool2d"), reads, op.writes, numbers))
+            kernel = op.kernel.replace("conv2d", "conv2d_max_pool2d")
+            joined.append(make_op(kernel, reads, op.writes, numbers))
         elif op is not pool and op not in backward:
             joined.append(op)
     return joined

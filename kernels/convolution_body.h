@@ -15,7 +15,7 @@ static void NAME(convolve)(const convolution *o, const REAL *x, const REAL *weig
         NAME(convolve_plane_rows)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
     else if (winograd_suits(o)) {
         const NAME(winograd) p = NAME(winograd_forward)(o, x, weight, bias, y, relu);
-        NAME(convolve_winograd)(&p, (int)o->stride_h, thread, threads);
+        NAME(convolve_winograd)(&p, thread, threads);
     } else NAME(convolve_direct)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
 }
 
@@ -33,7 +33,7 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
         NAME(convolve_plane_rows)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
     } else if (winograd_suits_input(o)) {
         const NAME(winograd) p = NAME(winograd_input)(o, dy, weight, mask, dx);
-        NAME(convolve_winograd)(&p, 1, thread, threads);
+        NAME(convolve_winograd)(&p, thread, threads);
     } else if (turned_suits(o)) {
         const convolution back = turned_convolution(o);
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
@@ -77,7 +77,7 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
 /* As convolve_images makes it or, of 2 x 2 pixels, Winograd's form where it is convolve's too; that finds no places. */
 static void NAME(convolve_pool)(const pooled_convolution *p, const REAL *x, const REAL *weight, const REAL *bias,
                                 REAL *y, uint8_t *place, int64_t thread, int64_t threads) {
-    if (!place && p->pool == 2 && winograd_suits(&p->o) && !tiles_are_few(&p->o, LANES)) {
+    if (!place && p->pool == 2 && is_winograd(&p->o, WINOGRAD_3, WINOGRAD_MIN) && !tiles_are_few(&p->o, LANES)) {
         const NAME(winograd) problem = NAME(winograd_forward)(&p->o, x, weight, bias, y, (int)p->relu);
         NAME(run_winograd_images)(&problem, p, thread, threads);
     } else NAME(convolve_images)(p, x, weight, bias, y, place, thread, threads);

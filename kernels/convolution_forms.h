@@ -91,6 +91,7 @@ static inline int images_suit_input(const convolution *o) {
 
 /* The same for dweight: of blocks that are vectors, most of them full, and many taps, or few filters. */
 static inline int images_suit_weight(const convolution *o, int64_t lanes) {
+    if (winograd_suits(o) && !tiles_are_few(o, lanes)) return 0;
     return lanes == IMAGES && 5 * o->n >= 4 * round_up(o->n, IMAGES) && o->groups == 1 && o->stride_h == 1 &&
            o->stride_w == 1 && o->out_h + (o->r - 1) * o->dilation_h == o->h &&
            o->out_w + (o->s - 1) * o->dilation_w == o->w && o->r * o->s >= 25 &&
@@ -109,7 +110,7 @@ static inline int images_suit_pool(const convolution *o, int64_t pool, int train
     if (o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
     if (is_dense(o) || is_depthwise(o) || pool * pool > MAX_PLACES) return 0;
     if (winograd_suits(o) && !tiles_are_few(o, lanes))
-        return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
+        return o->r == 3 && pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
     return o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
            vectors * VECTOR_BYTES <= IMAGE_BLOCK_BYTES;
 }

@@ -97,9 +97,9 @@ def _batch_norm_cost(n: dict[str, int]) -> int:
 _CONV2D_SIZES = (
     "n c h w filters r s stride_h stride_w pad_top pad_left dilation_h dilation_w groups out_h out_w"
 )
-# The same with strides and groups of 1, then windows of pool x pool outputs. With x_blocks x and dx have 16 images
-# along the last axis, (n / 16 rounded up, c, h w + 1, 16), zeros in place of those that aren't there and the last pixel
-# unused; with y_blocks y and dy likewise.
+# The same with strides and groups of 1, then windows of pool x pool outputs. With x_blocks x and dx have 16
+# images along the last axis, (n / 16 rounded up, c, h w + 1, 16), zeros in place of those that aren't there
+# and the last pixel unused; with y_blocks y and dy likewise.
 _CONV2D_POOL_SIZES = _CONV2D_SIZES + " pool x_blocks y_blocks"
 # x (planes, h, w), y (planes, out_h, out_w), windows of r x s.
 _POOL2D_SIZES = "planes h w r s stride_h stride_w pad_top pad_left out_h out_w"
@@ -335,9 +335,9 @@ KERNELS: dict[str, Kernel] = {
             reads="x weight bias?",
             writes="y place?:uint8",
             sizes=_CONV2D_POOL_SIZES + " relu",
-            formula="y = conv2d, max(·, 0) of it if relu, then max_pool2d of windows side by side, of pool x pool "
-            "pixels; place (n / 16 rounded up, filters, out_h / pool, out_w / pool, 16) is that of the maximum in its "
-            "window, in row order, or, if relu, 255 where y isn't positive",
+            formula="y = conv2d, max(·, 0) of it if relu, then max_pool2d of windows side by side, of pool x "
+            "pool pixels; place (n / 16 rounded up, filters, out_h / pool, out_w / pool, 16) is that of the "
+            "maximum in its window, in row order, or, if relu, 255 where y isn't positive",
             cost=_conv2d_cost,
         ),
         _kernel(
@@ -345,8 +345,8 @@ KERNELS: dict[str, Kernel] = {
             reads="dy place:uint8 weight mask?",
             writes="dx",
             sizes=_CONV2D_POOL_SIZES,
-            formula="the gradient of conv2d_max_pool2d by x, times 1[mask > 0] (n, c, h, w) where given; with "
-            "x_blocks none is",
+            formula="the gradient of conv2d_max_pool2d by x, times 1[mask > 0] (n, c, h, w) where given; "
+            "with x_blocks none is",
             cost=_conv2d_cost,
         ),
         _kernel(

@@ -4,45 +4,59 @@
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 
-/* --- the matrices, one axis at a time; `stride` is a constant at every call ------------------------------ */
+/* --- the matrices, one axis at a time; `kind` is a constant at every call --------------------------------- */
 
 /* u = G g */
-FASTNN_INLINE void NAME(expand_weight)(const int stride, const VECTOR g[3], VECTOR *u) {
+FASTNN_INLINE void NAME(expand_weight)(const int kind, const VECTOR *g, VECTOR *u) {
     u[0] = g[0];
-    if (stride == 1) {
-        u[1] = (REAL)0.5 * (g[0] + g[2] + g[1]);
-        u[2] = (REAL)0.5 * (g[0] + g[2] - g[1]);
-        u[3] = g[2];
-    } else {
+    if (kind == WINOGRAD_3_BY_2) {
         u[1] = g[0] + g[2];
         u[2] = g[2];
         u[3] = u[4] = g[1];
+        return;
+    }
+    u[1] = (REAL)0.5 * (g[0] + g[2] + g[1]);
+    u[2] = (REAL)0.5 * (g[0] + g[2] - g[1]);
+    u[3] = g[2];
+    if (kind == WINOGRAD_5) {
+        u[4] = g[3];
+        u[5] = g[3] + g[4];
+        u[6] = g[4];
     }
 }
 
 /* v = Bᵀ d */
-FASTNN_INLINE void NAME(expand_source)(const int stride, const VECTOR *d, VECTOR *v) {
+FASTNN_INLINE void NAME(expand_source)(const int kind, const VECTOR *d, VECTOR *v) {
     v[0] = d[0] - d[2];
-    if (stride == 1) {
-        v[1] = d[1] + d[2];
-        v[2] = d[2] - d[1];
-        v[3] = d[1] - d[3];
-    } else {
+    if (kind == WINOGRAD_3_BY_2) {
         v[1] = d[2];
         v[2] = d[4] - d[2];
         v[3] = d[1];
         v[4] = d[3];
+        return;
+    }
+    v[1] = d[1] + d[2];
+    v[2] = d[2] - d[1];
+    v[3] = d[1] - d[3];
+    if (kind == WINOGRAD_5) {
+        v[4] = d[3] - d[4];
+        v[5] = d[4];
+        v[6] = d[5] - d[4];
     }
 }
 
 /* y = Aᵀ m */
-FASTNN_INLINE void NAME(contract_output)(const int stride, const VECTOR *m, VECTOR y[2]) {
-    if (stride == 1) {
-        y[0] = m[0] + m[1] + m[2];
-        y[1] = m[1] - m[2] - m[3];
-    } else {
+FASTNN_INLINE void NAME(contract_output)(const int kind, const VECTOR *m, VECTOR y[2]) {
+    if (kind == WINOGRAD_3_BY_2) {
         y[0] = m[0] + m[1] + m[3];
         y[1] = m[1] + m[2] + m[4];
+        return;
+    }
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2] - m[3];
+    if (kind == WINOGRAD_5) {
+        y[0] += m[4] + m[5];
+        y[1] += m[5] + m[6];
     }
 }
 
@@ -52,7 +66,8 @@ FASTNN_INLINE void NAME(contract_output)(const int stride, const VECTOR *m, VECT
    180°. */
 typedef struct {
     int64_t images, groups, channels, filters; /* channels and filters of one group */
-    axis rows, columns;                        /* tiles: windows of 3 + stride, 2 · stride apart */
+    int kind;
+    axis rows, columns; /* tiles: pieces, 2 · stride apart */
     int64_t out_h, out_w;
     const REAL *source, *weight, *bias;
     int64_t weight_group, weight_filter, weight_channel; /* steps between the weights' … */
@@ -62,25 +77,27 @@ typedef struct {
 } NAME(winograd);
 
 /* u (places, filters, channels) = G g Gᵀ, its places `place` apart: lanes are channels. */
-FASTNN_INLINE void NAME(transform_weight)(const int stride, const NAME(winograd) * p, const REAL *weight,
+FASTNN_INLINE void NAME(transform_weight)(const int kind, const NAME(winograd) * p, const REAL *weight,
                                           int64_t filters, REAL *u, int64_t place) {
-    const int side = 3 + stride;
+    const int side = winograd_side(kind), taps = winograd_taps(kind);
     for (int64_t f = 0; f < filters; f++)
         for (int64_t e = 0; e < p->channels; e += LANES) {
             const int lanes = (int)smaller(LANES, p->channels - e);
             const REAL *from = weight + f * p->weight_filter + e * p->weight_channel;
-            REAL g[9][LANES];
-            for (int i = 0; i < 9; i += LANES)
-                NAME(transpose)(from + i, p->weight_channel, lanes, (int)smaller(LANES, 9 - i), g[i], LANES);
-            VECTOR half[3][5], whole[5];
-            for (int i = 0; i < 3; i++) {
-                VECTOR row[3];
-                for (int j = 0; j < 3; j++) row[j] = NAME(load)(g[p->turned ? 8 - 3 * i - j : 3 * i + j]);
-                NAME(expand_weight)(stride, row, half[i]);
+            REAL g[25][LANES];
+            for (int i = 0; i < taps * taps; i += LANES)
+                NAME(transpose)(from + i, p->weight_channel, lanes, (int)smaller(LANES, taps * taps - i), g[i], LANES);
+            VECTOR half[5][MAX_SIDE], whole[MAX_SIDE];
+            for (int i = 0; i < taps; i++) {
+                VECTOR row[5];
+                for (int j = 0; j < taps; j++)
+                    row[j] = NAME(load)(g[p->turned ? taps * taps - 1 - taps * i - j : taps * i + j]);
+                NAME(expand_weight)(kind, row, half[i]);
             }
             for (int j = 0; j < side; j++) {
-                const VECTOR column[3] = {half[0][j], half[1][j], half[2][j]};
-                NAME(expand_weight)(stride, column, whole);
+                VECTOR column[5];
+                for (int i = 0; i < taps; i++) column[i] = half[i][j];
+                NAME(expand_weight)(kind, column, whole);
                 for (int i = 0; i < side; i++)
                     NAME(store_partial)(u + (i * side + j) * place + f * p->channels + e, whole[i], lanes);
             }
@@ -88,46 +105,46 @@ FASTNN_INLINE void NAME(transform_weight)(const int stride, const NAME(winograd)
 }
 
 /* v (places, …, tiles) = Bᵀ d B of one channel: lanes are tiles, whose pixels lie at `offset` of `packed`. */
-FASTNN_INLINE void NAME(transform_source)(const int stride, const REAL *packed, const int64_t *offset,
+FASTNN_INLINE void NAME(transform_source)(const int kind, const REAL *packed, const int64_t *offset,
                                           int64_t tiles, REAL *v, int64_t place) {
-    const int side = 3 + stride;
+    const int side = winograd_side(kind), piece = winograd_piece(kind);
     for (int64_t t = 0; t < tiles; t += LANES) {
-        VECTOR half[5][5], whole[5];
-#pragma GCC unroll 5
-        for (int j = 0; j < side; j++) {
-            VECTOR d[5], column[5];
-#pragma GCC unroll 5
-            for (int i = 0; i < side; i++) d[i] = NAME(load)(packed + offset[i * side + j] + t);
-            NAME(expand_source)(stride, d, column);
-#pragma GCC unroll 5
+        VECTOR half[MAX_SIDE][MAX_PIECE], whole[MAX_SIDE];
+#pragma GCC unroll 6
+        for (int j = 0; j < piece; j++) {
+            VECTOR d[MAX_PIECE], column[MAX_SIDE];
+#pragma GCC unroll 6
+            for (int i = 0; i < piece; i++) d[i] = NAME(load)(packed + offset[i * piece + j] + t);
+            NAME(expand_source)(kind, d, column);
+#pragma GCC unroll 7
             for (int i = 0; i < side; i++) half[i][j] = column[i];
         }
-#pragma GCC unroll 5
+#pragma GCC unroll 7
         for (int i = 0; i < side; i++) {
-            NAME(expand_source)(stride, half[i], whole);
-#pragma GCC unroll 5
+            NAME(expand_source)(kind, half[i], whole);
+#pragma GCC unroll 7
             for (int j = 0; j < side; j++) NAME(store)(v + (i * side + j) * place + t, whole[j]);
         }
     }
 }
 
 /* y = relu?(Aᵀ m A + bias): the 2 x 2 outputs of a vector of tiles of one filter. */
-FASTNN_INLINE void NAME(tile_outputs)(const int stride, const REAL *m, int64_t place, REAL bias, int relu,
+FASTNN_INLINE void NAME(tile_outputs)(const int kind, const REAL *m, int64_t place, REAL bias, int relu,
                                       VECTOR y[2][2]) {
-    const int side = 3 + stride;
-    VECTOR half[2][5];
-#pragma GCC unroll 5
+    const int side = winograd_side(kind);
+    VECTOR half[2][MAX_SIDE];
+#pragma GCC unroll 7
     for (int j = 0; j < side; j++) {
-        VECTOR column[5], rows[2];
-#pragma GCC unroll 5
+        VECTOR column[MAX_SIDE], rows[2];
+#pragma GCC unroll 7
         for (int i = 0; i < side; i++) column[i] = NAME(load)(m + (i * side + j) * place);
-        NAME(contract_output)(stride, column, rows);
+        NAME(contract_output)(kind, column, rows);
         half[0][j] = rows[0];
         half[1][j] = rows[1];
     }
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
-        NAME(contract_output)(stride, half[i], y[i]);
+        NAME(contract_output)(kind, half[i], y[i]);
 #pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
             y[i][j] += bias;
@@ -137,11 +154,11 @@ FASTNN_INLINE void NAME(tile_outputs)(const int stride, const REAL *m, int64_t p
 }
 
 /* The outputs of one filter: two rows of 2 · tiles, `row` apart. */
-FASTNN_INLINE void NAME(transform_output)(const int stride, const REAL *m, int64_t place, int64_t tiles, REAL bias,
+FASTNN_INLINE void NAME(transform_output)(const int kind, const REAL *m, int64_t place, int64_t tiles, REAL bias,
                                           int relu, REAL *y, int64_t row) {
     for (int64_t t = 0; t < tiles; t += LANES) {
         VECTOR tile[2][2];
-        NAME(tile_outputs)(stride, m + t, place, bias, relu, tile);
+        NAME(tile_outputs)(kind, m + t, place, bias, relu, tile);
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
             NAME(store)(y + i * row + 2 * t, NAME(interleave)(tile[i][0], tile[i][1], 0));
@@ -165,12 +182,12 @@ static inline int64_t NAME(winograd_rows)(const NAME(winograd) * p, int64_t thre
 typedef struct {
     window w; /* of one channel */
     strip s;
-    int64_t offset[25];
+    int64_t offset[MAX_PIECE * MAX_PIECE];
     REAL *packed, *v;
     int64_t row, place; /* steps of v */
 } NAME(winograd_source);
 
-/* Lay out `channels` channels of `rows` rows of tiles; returns the elements of packed and v. */
+/* Lay out `channels` channels of `rows` rows of tiles; returns the elements of v and packed. */
 static int64_t NAME(plan_source)(NAME(winograd_source) * to, const NAME(winograd) * p, int64_t channels,
                                  int64_t rows) {
     to->w = (window){.channels = 1, .rows = p->rows, .columns = p->columns};
@@ -178,10 +195,11 @@ static int64_t NAME(plan_source)(NAME(winograd_source) * to, const NAME(winograd
     tap_offsets(&to->w, &to->w, &to->s, to->offset);
     to->row = round_up(rows * p->columns.out, LANES) + LANES; /* a vector may run over */
     to->place = channels * to->row + LANES;                   /* places must not meet in the same sets of L1 */
-    return p->rows.taps * (p->columns.taps * to->place + WINOGRAD_CHANNELS * to->s.plane);
+    const int side = winograd_side(p->kind);
+    return side * side * to->place + WINOGRAD_CHANNELS * p->columns.taps * to->s.plane;
 }
 
-FASTNN_INLINE void NAME(fill_source)(const int stride, const NAME(winograd_source) * to, const NAME(winograd) * p,
+FASTNN_INLINE void NAME(fill_source)(const int kind, const NAME(winograd_source) * to, const NAME(winograd) * p,
                                      int64_t g, int64_t e0, int64_t channels, int64_t begin, int64_t end) {
     const int64_t height = p->rows.out, width = p->columns.out, area = p->rows.source * p->columns.source;
     for (int64_t at = begin, count; at < end; at += count) { /* the part in one image */
@@ -192,7 +210,7 @@ FASTNN_INLINE void NAME(fill_source)(const int stride, const NAME(winograd_sourc
             NAME(pack_strip)(&to->w, &to->s, p->source + (image * p->channels + e0 + e) * area, block, first,
                              count, to->packed);
             for (int64_t i = 0; i < block; i++)
-                NAME(transform_source)(stride, to->packed + i * p->columns.taps * to->s.plane, to->offset,
+                NAME(transform_source)(kind, to->packed + i * p->columns.taps * to->s.plane, to->offset,
                                        count * width, to->v + (e + i) * to->row + (at - begin) * width,
                                        to->place);
         }
@@ -216,10 +234,10 @@ static void NAME(write_outputs)(const NAME(winograd) * p, const REAL *outputs, i
 }
 
 /* Units of work: blocks of rows of tiles, of all images, of one group. */
-FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * problem, int64_t thread,
+FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * problem, int64_t thread,
                                       int64_t threads) {
     const NAME(winograd) p = *problem;
-    const int places = (3 + stride) * (3 + stride);
+    const int places = winograd_side(kind) * winograd_side(kind);
     const int64_t width = p.columns.out, all_rows = p.images * p.rows.out;
     const int64_t rows = NAME(winograd_rows)(&p, threads), units = ceil_divide(all_rows, rows);
     NAME(winograd_source) source;
@@ -236,12 +254,12 @@ FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * p
     for (int64_t g = 0; g < p.groups; g++)
         for (int64_t f0 = 0; f0 < p.filters; f0 += WINOGRAD_FILTERS) {
             const int64_t block = smaller(WINOGRAD_FILTERS, p.filters - f0);
-            NAME(transform_weight)(stride, &p, p.weight + g * p.weight_group + f0 * p.weight_filter, block, u,
+            NAME(transform_weight)(kind, &p, p.weight + g * p.weight_group + f0 * p.weight_filter, block, u,
                                    u_place);
             for (int64_t unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
                 const int64_t begin = unit * rows, end = smaller(all_rows, begin + rows);
                 const int64_t tiles = (end - begin) * width;
-                NAME(fill_source)(stride, &source, &p, g, 0, p.channels, begin, end);
+                NAME(fill_source)(kind, &source, &p, g, 0, p.channels, begin, end);
                 for (int64_t f = 0; f < block; f += WINOGRAD_ROWS) {
                     const int64_t filters = smaller(WINOGRAD_ROWS, block - f);
                     for (int place = 0; place < places; place++) {
@@ -254,7 +272,7 @@ FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * p
                     }
                     for (int64_t i = 0; i < filters; i++) {
                         const int64_t filter = f0 + f + i;
-                        NAME(transform_output)(stride, m + i * row, m_place, tiles,
+                        NAME(transform_output)(kind, m + i * row, m_place, tiles,
                                                p.bias ? p.bias[g * p.filters + filter] : 0, p.relu, outputs, 2 * row);
                         NAME(write_outputs)(&p, outputs, 2 * row, g, filter, begin, end);
                     }
@@ -267,26 +285,29 @@ FASTNN_INLINE void NAME(run_winograd)(const int stride, const NAME(winograd) * p
 static NAME(winograd) NAME(winograd_forward)(const convolution *o, const REAL *x, const REAL *weight,
                                              const REAL *bias, REAL *y, int relu) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
+    const int kind = winograd_kind(o), taps = winograd_taps(kind);
     return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = channels, .filters = filters,
-                            .rows = winograd_axis(o->h, o->out_h, o->stride_h, o->pad_top),
-                            .columns = winograd_axis(o->w, o->out_w, o->stride_w, o->pad_left),
+                            .kind = kind, .rows = winograd_axis(kind, o->h, o->out_h, o->pad_top),
+                            .columns = winograd_axis(kind, o->w, o->out_w, o->pad_left),
                             .out_h = o->out_h, .out_w = o->out_w,
                             .source = x, .weight = weight, .bias = bias,
-                            .weight_group = filters * channels * 9, .weight_filter = channels * 9,
-                            .weight_channel = 9, .relu = relu, .y = y};
+                            .weight_group = filters * channels * taps * taps,
+                            .weight_filter = channels * taps * taps, .weight_channel = taps * taps,
+                            .relu = relu, .y = y};
 }
 
 /* The problem dx, with a stride of 1: dy convolved with the weights transposed and turned. */
 static NAME(winograd) NAME(winograd_input)(const convolution *o, const REAL *dy, const REAL *weight,
                                            const REAL *mask, REAL *dx) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
+    const int kind = winograd_kind(o), taps = winograd_taps(kind);
     return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = filters, .filters = channels,
-                            .rows = winograd_axis(o->out_h, o->h, 1, 2 - o->pad_top),
-                            .columns = winograd_axis(o->out_w, o->w, 1, 2 - o->pad_left),
+                            .kind = kind, .rows = winograd_axis(kind, o->out_h, o->h, taps - 1 - o->pad_top),
+                            .columns = winograd_axis(kind, o->out_w, o->w, taps - 1 - o->pad_left),
                             .out_h = o->h, .out_w = o->w,
                             .source = dy, .weight = weight,
-                            .weight_group = filters * channels * 9, .weight_filter = 9,
-                            .weight_channel = channels * 9, .turned = 1, .mask = mask, .y = dx};
+                            .weight_group = filters * channels * taps * taps, .weight_filter = taps * taps,
+                            .weight_channel = channels * taps * taps, .turned = 1, .mask = mask, .y = dx};
 }
 
 #undef VECTOR

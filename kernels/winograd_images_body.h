@@ -12,7 +12,7 @@ static void NAME(write_tiles)(int rows, int64_t out_w, int64_t begin, int64_t en
     for (int64_t j = begin; j < end; j++)
         for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
             VECTOR tile[2][2];
-            NAME(tile_outputs)(1, m, place, bias, relu, tile);
+            NAME(tile_outputs)(WINOGRAD_3, m, place, bias, relu, tile);
             const int columns = 2 * j + 1 < out_w ? 2 : 1;
             for (int a = 0; z && a < rows; a++)
                 for (int b = 0; b < columns; b++)
@@ -35,7 +35,7 @@ static void NAME(return_rows)(const NAME(winograd) * p, const NAME(image_rows) *
         }
 }
 
-/* y of a convolution of one group with a stride of 1, as winograd_body.h makes it, or, where `pooled` isn't NULL, the
+/* y of a convolution of one group, 3 x 3 windows and a stride of 1, as winograd_body.h makes it, or, where `pooled` isn't NULL, the
    maxima of its 2 x 2 pixels. Units of work: strips of rows of tiles of blocks. */
 static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_convolution *pooled, int64_t thread,
                                       int64_t threads) {
@@ -68,7 +68,7 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_con
 
     for (int64_t f0 = 0; f0 < p->filters; f0 += filters) {
         z_rows.channels = y_rows.channels = smaller(filters, p->filters - f0);
-        NAME(transform_weight)(1, p, p->weight + f0 * p->weight_filter, z_rows.channels, u, u_place);
+        NAME(transform_weight)(WINOGRAD_3, p, p->weight + f0 * p->weight_filter, z_rows.channels, u, u_place);
         for (int64_t unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
             const int64_t image = unit / strips * IMAGES, first = unit % strips * rows;
             const int64_t end = smaller(rows, p->rows.out - first);
@@ -89,7 +89,7 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_con
                     const int64_t tiles = smaller(most, columns - j);
                     for (int64_t e = 0; e < channels; e++)
                         for (int64_t k = 0; k < tiles; k++)
-                            NAME(transform_source)(1, turned_x + e * x_rows.plane + 2 * (i * width + j + k) * IMAGES,
+                            NAME(transform_source)(WINOGRAD_3, turned_x + e * x_rows.plane + 2 * (i * width + j + k) * IMAGES,
                                                    tap, IMAGES, v + e * run + k * IMAGES, v_place);
                     for (int64_t f = 0; f < z_rows.channels; f += WINOGRAD_ROWS) {
                         const int64_t some = smaller(WINOGRAD_ROWS, z_rows.channels - f);
@@ -117,11 +117,15 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_con
 
 /* --- either form -------------------------------------------------------------------------------------------- */
 
-/* Whole blocks of images with narrow planes go along the lanes, all else in rows of tiles. */
-static void NAME(convolve_winograd)(const NAME(winograd) * problem, int stride, int64_t thread, int64_t threads) {
+/* Whole blocks of images with narrow planes and 3 x 3 windows go along the lanes, all else in rows of tiles. */
+static void NAME(convolve_winograd)(const NAME(winograd) * problem, int64_t thread, int64_t threads) {
     NAME(winograd) p = *problem;
-    if (stride == 2) {
-        NAME(run_winograd)(2, &p, thread, threads);
+    if (p.kind == WINOGRAD_3_BY_2) {
+        NAME(run_winograd)(WINOGRAD_3_BY_2, &p, thread, threads);
+        return;
+    }
+    if (p.kind == WINOGRAD_5) {
+        NAME(run_winograd)(WINOGRAD_5, &p, thread, threads);
         return;
     }
     if (LANES == IMAGES && p.groups == 1 && winograd_is_narrow(p.channels, p.columns.out)) {
@@ -132,7 +136,7 @@ static void NAME(convolve_winograd)(const NAME(winograd) * problem, int stride, 
         if (p.mask) p.mask += p.images * p.filters * p.out_h * p.out_w;
         p.images = problem->images - p.images;
     }
-    if (p.images) NAME(run_winograd)(1, &p, thread, threads);
+    if (p.images) NAME(run_winograd)(WINOGRAD_3, &p, thread, threads);
 }
 
 #undef VECTOR

@@ -19,8 +19,8 @@ Operands = dict[str, Array | None]
 
 @dataclass
 class Example:
-    """One call of a kernel. `updates` are operands that it reads and overwrites; `unused`, by name, elements of results
-    that may be anything.
+    """One call of a kernel. `updates` are operands that it reads and overwrites; `unused`, by name, elements
+    of results that may be anything.
     """
 
     reads: Operands
@@ -378,9 +378,18 @@ def _pooled_convolution(kernel, rng):
                 return reference.relu(z) if relu else z
 
             def forward(
-                x, weight, bias, placed=True, activated=activated, plain=plain, windows=windows, shape=x.shape,
-                relu=relu, x_blocks=x_blocks, y_blocks=y_blocks,
-            ):  # fmt: skip
+                x,
+                weight,
+                bias,
+                placed=True,
+                activated=activated,
+                plain=plain,
+                windows=windows,
+                shape=x.shape,
+                relu=relu,
+                x_blocks=x_blocks,
+                y_blocks=y_blocks,
+            ):
                 a = activated(reference.conv2d(_taken(x, shape, x_blocks), weight, bias, **plain))
                 places = _in_blocks(_places(a, windows[0][0], relu)) if placed else None
                 return {"y": _kept(reference.max_pool2d(a, *windows), y_blocks), "place": places}
@@ -407,9 +416,16 @@ def _pooled_convolution(kernel, rng):
                     for mask in masks:
 
                         def by_input(
-                            dy, place, weight, mask, x=x, shape=dy.shape, gradients=gradients,
-                            x_blocks=x_blocks, y_blocks=y_blocks,
-                        ):  # fmt: skip
+                            dy,
+                            place,
+                            weight,
+                            mask,
+                            x=x,
+                            shape=dy.shape,
+                            gradients=gradients,
+                            x_blocks=x_blocks,
+                            y_blocks=y_blocks,
+                        ):
                             dx = gradients(_taken(dy, shape, y_blocks), x, weight)[0]
                             dx = dx if mask is None else reference.relu_backward(dx, mask)
                             return {"dx": _kept(dx, x_blocks)}
@@ -420,9 +436,17 @@ def _pooled_convolution(kernel, rng):
                 case "conv2d_max_pool2d_backward_weight":
 
                     def by_weight(
-                        x, dy, place, shape=x.shape, dy_shape=dy.shape, weight=weight, gradients=gradients,
-                        relu=relu, x_blocks=x_blocks, y_blocks=y_blocks,
-                    ):  # fmt: skip
+                        x,
+                        dy,
+                        place,
+                        shape=x.shape,
+                        dy_shape=dy.shape,
+                        weight=weight,
+                        gradients=gradients,
+                        relu=relu,
+                        x_blocks=x_blocks,
+                        y_blocks=y_blocks,
+                    ):
                         x, dy = _taken(x, shape, x_blocks), _taken(dy, dy_shape, y_blocks)
                         _, dweight, dbias = gradients(dy, x, weight)
                         return {"dweight": dweight, "dbias": None if relu else dbias}

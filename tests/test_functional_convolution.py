@@ -47,6 +47,10 @@ CONFIGURATIONS = [
     ((18, 17, 10, 11, 33, 3, 3), {"padding": 1}),
     ((16, 16, 7, 27, 18, 3, 3), {"padding": (2, 0)}),
     ((35, 20, 9, 9, 17, 3, 3), {}),
+    # Winograd's form of larger windows
+    ((3, 25, 13, 10, 26, 5, 5), {"padding": 2}),
+    ((2, 48, 9, 12, 50, 5, 5), {"padding": (4, 1), "groups": 2}),
+    ((1, 24, 12, 13, 33, 5, 5), {}),
     # rows of outputs that fill whole vectors
     ((1, 3, 9, 66, 9, 3, 3), {"stride": 2, "padding": 1}),
     ((1, 2, 12, 97, 3, 5, 2), {"stride": 3, "dilation": 2, "padding": 1}),

@@ -92,6 +92,16 @@ CALLS = {
         (_normal(35, 33, 10, 11), _normal(35, 17, 10, 11), _normal(33, 17, 3, 3)),
         {"padding": 1},
     ),
+    "conv2d of larger windows in Winograd's form": (
+        F.conv2d,
+        (_normal(3, 25, 12, 11), _normal(33, 25, 5, 5), _normal(33)),
+        {"padding": 2},
+    ),
+    "conv2d_backward of larger windows in Winograd's form": (
+        F.conv2d_backward,
+        (_normal(3, 33, 12, 11), _normal(3, 25, 12, 11), _normal(33, 25, 5, 5)),
+        {"padding": 2},
+    ),
     "conv2d_backward of blocks": (
         F.conv2d_backward,
         (_normal(37, 7, 6, 8), _normal(37, 3, 10, 12), _normal(7, 3, 5, 5)),
@@ -182,9 +192,10 @@ def of_rows(dtype):
 
     few_channels = transposed[:3, : 2 * 4 * 3].reshape(3, 2, 4, 3)
     winograd = transposed[:18, : 17 * 9].reshape(18, 17, 3, 3)
+    larger = np.resize(transposed, (24, 24, 5, 5))
 
     def many_channels(x, channels):
-        return np.tile(x, (1, 6, 1, 1))[:, :channels]
+        return np.tile(x, (1, 8, 1, 1))[:, :channels]
 
     def flat(x):
         return x.reshape(len(x), -1)
@@ -207,6 +218,9 @@ def of_rows(dtype):
         "conv2d, depthwise": lambda x: F.conv2d(x, filters[:3, :1], bias[:3], padding=1, groups=3),
         "conv2d of small planes": lambda x: F.conv2d(x, many, bias, stride=2),
         "conv2d in Winograd's form": lambda x: F.conv2d(many_channels(x, 17), winograd, bias[:18], padding=2),
+        "conv2d of larger windows in Winograd's form": lambda x: F.conv2d(
+            many_channels(x, 24), larger, padding=3
+        ),
         "conv2d_backward in Winograd's form": lambda x: F.conv2d_backward(
             many_channels(x, 18), np.zeros((len(x), 17, 9, 10), dtype), winograd
         )[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import index
 from typing import NamedTuple
 
@@ -189,23 +190,37 @@ def _geometry(
     dilation: IntOrPair,
     groups: int,
 ) -> _Geometry:
-    n, c, h, w = sizes("x", x, "n c h w")
-    filters, group_c, r, s = sizes("weight", weight, "filters c/groups r s")
+    sizes("x", x, "n c h w")
+    sizes("weight", weight, "filters c/groups r s")
     try:
         groups = index(groups)
     except TypeError:
         raise TypeError(f"groups must be an int, got {groups!r}") from None
+    strides, dilations = pair("stride", stride, 1), pair("dilation", dilation, 1)
+    padded = padding if isinstance(padding, str) else pair("padding", padding, 0)
+    return _fitted(x.shape, weight.shape, strides, padded, dilations, groups)
+
+
+@lru_cache(maxsize=256)  # a small convolution takes less time than this
+def _fitted(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    strides: tuple[int, int],
+    padding: str | tuple[int, int],
+    dilations: tuple[int, int],
+    groups: int,
+) -> _Geometry:
+    n, c, h, w = x_shape
+    filters, group_c, r, s = weight_shape
     if groups < 1 or c % groups or filters % groups:
         raise ValueError(f"groups must divide x's {c} channels and weight's {filters} filters, got {groups}")
     if group_c * groups != c:
         raise ValueError(
             f"weight must have shape (filters, {c // groups}, r, s), as x has {c} channels in {groups} "
-            f"groups, got {weight.shape}"
+            f"groups, got {weight_shape}"
         )
     if r < 1 or s < 1:
-        raise ValueError(f"weight must have a kernel of at least 1 x 1, got shape {weight.shape}")
-    strides = pair("stride", stride, 1)
-    dilations = pair("dilation", dilation, 1)
+        raise ValueError(f"weight must have a kernel of at least 1 x 1, got shape {weight_shape}")
     reach = dilations[0] * (r - 1), dilations[1] * (s - 1)
     before, after = paddings(padding, strides, reach)
     out_h, out_w = (

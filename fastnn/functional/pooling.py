@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -180,14 +181,21 @@ class _Geometry(NamedTuple):
 def _geometry(
     x: np.ndarray, kernel_size: IntOrPair, stride: IntOrPair | None, padding: IntOrPair
 ) -> _Geometry:
-    n, c, h, w = sizes("x", x, "n c h w")
+    sizes("x", x, "n c h w")
     kernel = pair("kernel_size", kernel_size, 1)
     strides = kernel if stride is None else pair("stride", stride, 1)
-    pads = pair("padding", padding, 0)
+    return _fitted(x.shape, kernel, strides, pair("padding", padding, 0))
+
+
+@lru_cache(maxsize=256)  # a small pooling takes less time than this
+def _fitted(
+    x_shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: tuple[int, int]
+) -> _Geometry:
+    n, c, h, w = x_shape
     if 2 * pads[0] > kernel[0] or 2 * pads[1] > kernel[1]:
         raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {pads}")
     if h < 1 or w < 1:
-        raise ValueError(f"x must have images of at least 1 x 1, got shape {x.shape}")
+        raise ValueError(f"x must have images of at least 1 x 1, got shape {x_shape}")
     out_h, out_w = (
         (size + 2 * pad - window) // step + 1
         for size, pad, window, step in zip((h, w), pads, kernel, strides, strict=True)

@@ -50,7 +50,7 @@ def _images_at(x, block, images, channels, plane, in_blocks, room):
 
 @helper
 def _find_places(z, n, images, place):
-    """place (filters, out_h / pool, out_w / pool, 16) = those of the windows' maxima in z (images, filters, …)."""
+    """place (filters, out_h / pool, out_w / pool, 16) = those of the maxima in z (images, filters, …)."""
     filters, out_h, out_w, pool, relu = n[4], n[14], n[15], n[16], n[19]
     h, w = out_h // pool, out_w // pool
     for i in range(images):
@@ -94,7 +94,10 @@ def _planes(n):
 
 @kernel
 def conv2d_max_pool2d(t, n, s, thread, threads):
-    """y = the maximum of each window of relu?(bias + x * weight), and its place. The threads divide the blocks."""
+    """y = the maximum of each window of relu?(bias + x * weight), and its place.
+
+    The threads divide the blocks.
+    """
     convolution, pool, operands = stack(n, 17), stack(n, 12), stack(t, 4)
     for k in range(16):
         convolution[k] = n[k]
