@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from fastnn.backend import get_backend
 from fastnn.fusion import fuse
 from fastnn.losses import Loss, LossTensors
 from fastnn.ops import Op, Tensor, make_op
@@ -39,6 +41,20 @@ def compile_program(
     `shared` are the arrays that a network's programs have in common, by name: theta, the gradient and the
     views into both, the statistics, the optimizer's vectors. Every other tensor gets a buffer of its own.
     """
+    compilation, ops = _compile(plan, loss, rows, purpose, get_backend())
+    return Program(
+        ops,
+        batch=compilation.batch,
+        output=compilation.output,
+        shapes=compilation.shapes,
+        shared={**shared, **compilation.constants},
+    )
+
+
+@lru_cache(maxsize=64)  # many networks of one plan, as in a search, are compiled once
+def _compile(
+    plan: Plan, loss: Loss, rows: int, purpose: Purpose, backend: str
+) -> tuple[_Compilation, tuple[Op, ...]]:
     compilation = _Compilation(plan, loss, rows, purpose)
     compilation.forward()
     if purpose.loss:
@@ -48,15 +64,8 @@ def compile_program(
     if purpose.backward:
         compilation.backward()
     if purpose.update is not None:
-        compilation.update(purpose.update, len(shared["theta"]))
-    ops = fuse(compilation.ops) if purpose.fused else compilation.ops
-    return Program(
-        ops,
-        batch=compilation.batch,
-        output=compilation.output,
-        shapes=compilation.shapes,
-        shared={**shared, **compilation.constants},
-    )
+        compilation.update(purpose.update)
+    return compilation, tuple(fuse(compilation.ops) if purpose.fused else compilation.ops)
 
 
 class _Compilation:
@@ -146,9 +155,10 @@ class _Compilation:
             dx = self.gradient(x) if scope.position > first or layer.always_needs_dx else None
             layer.backward(scope, x, y, self.gradient(y), dx)
 
-    def update(self, optimizer: Optimizer, size: int) -> None:
+    def update(self, optimizer: Optimizer) -> None:
         """Emit the optimizer's op over theta; or, where weights decay otherwise than biases, by parameter."""
         if not optimizer.l2:
+            size = sum(parameter.size for parameter in self.plan.parameters.values())
             self._update(optimizer, ("theta", "gradient", *optimizer.vectors), size)
             return
         for name, parameter in self.plan.parameters.items():

@@ -46,12 +46,26 @@ class PlacedLayer:
         return shapes | self.layer.buffers(self.input_shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
+    """Plans are equal if their programs are: the seed counts only where a layer draws by it."""
+
     layers: tuple[PlacedLayer, ...]
     input_shape: Shape
     output_shape: Shape
     seed: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self._key == other._key
+
+    def __hash__(self) -> int:
+        layers, input_shape, seed = self._key
+        return hash((tuple(map(type, layers)), input_shape, seed))
+
+    @cached_property
+    def _key(self) -> tuple[list[Layer], Shape, int | None]:
+        layers = [placed.layer for placed in self.layers]
+        return layers, self.input_shape, self.seed if any(each.draws for each in layers) else None
 
     @property
     def parameters(self) -> dict[str, Parameter]:

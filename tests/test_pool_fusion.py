@@ -5,6 +5,7 @@ import pytest
 from compare import assert_close, assert_identical, assert_same_bits
 
 import fastnn as fn
+from fastnn.compiler import _compile
 from fastnn.fusion import fuse
 from fastnn.kernels import native
 from fastnn.ops import Tensor, make_op
@@ -28,6 +29,9 @@ KERNELS = {
 def always(monkeypatch):
     """Where it can be done it is, also where another form is faster."""
     monkeypatch.setattr(native, "conv2d_takes_pool", lambda *_: True)
+    _compile.cache_clear()
+    yield
+    _compile.cache_clear()
 
 
 def network(layers, input_shape, dtype="float32"):
@@ -74,6 +78,7 @@ def test_training_is_that_of_unfused_batches(rng, layers, input_shape, monkeypat
     fused, unfused = (network(layers, input_shape, "float64") for _ in range(2))
     history = fused.fit(x, y, epochs=3, batch_size=16)
     monkeypatch.setattr(native, "conv2d_takes_pool", lambda *_: False)
+    _compile.cache_clear()
     assert_close(history.loss, unfused.fit(x, y, epochs=3, batch_size=16).loss, 1e-13)
     assert_close(fused.theta, unfused.theta, 1e-11)
 
@@ -160,6 +165,7 @@ def test_what_others_read_is_stored():
 def test_where_it_is_faster_a_row_keeps_its_bits_too(rng, dtype, monkeypatch):
     """Left to the kernels: of 3 x 3 windows of many channels a pool of 3 stays apart, as fewer images do."""
     monkeypatch.undo()
+    _compile.cache_clear()
     for pool in (2, 3):
         layers = [C(17, 5), R, fn.MaxPool2D(2), C(33, 3, padding=1), R, fn.MaxPool2D(pool)]
         net = network(layers, (2, 26, 25), dtype)

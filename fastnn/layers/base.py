@@ -83,6 +83,9 @@ class Layer:
 
     is_activation: bool = False
 
+    draws: bool = False
+    """Whether it draws random numbers by the network's seed."""
+
     always_needs_dx: bool = False
     """Whether the backward kernel can't leave the gradient by x out, where nobody needs it."""
 

@@ -21,6 +21,7 @@ class Dropout(Layer):
     rate: float
 
     letter = "D"
+    draws = True
 
     def __post_init__(self) -> None:
         fraction("rate", self.rate)
