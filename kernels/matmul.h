@@ -35,6 +35,11 @@
 /* One row's widest panel: as many sums as fit the registers, for the longest runs of memory. */
 #define WIDE_VECTORS (VECTOR_BYTES == 64 ? 16 : 8)
 
+/* A transposed a meets so few columns of b with itself along the lanes. */
+#define TURN_MAX_COLUMNS 12
+#define TURN_MIN_K 8
+#define TURN_MAX_BYTES (1024 * 1024)
+
 /* Products of so few columns, over so many k, are dot products with the lanes along k. Beyond DOT_MAX_K the
    scratch for b's columns would grow without bound. */
 #define DOT_MAX_COLUMNS 4

@@ -335,6 +335,30 @@ static void NAME(multiply_outer)(const NAME(product) * p) {
     }
 }
 
+/* A transposed a (a_row == 1) by a b of few columns, without an epilogue: cᵀ = bᵀ aᵀ, whose vectors are full, is made
+   and turned. Its sums are the same chains. */
+FASTNN_INLINE int NAME(turning_pays)(const NAME(product) * p) {
+    return p->a_row == 1 && p->a_column != 1 && p->m >= 2 * LANES && p->n <= NAME(smaller)(TURN_MAX_COLUMNS, LANES) &&
+           p->k >= TURN_MIN_K && p->k * p->m * (int64_t)sizeof(REAL) <= TURN_MAX_BYTES && !p->start && !p->relu &&
+           !p->mask;
+}
+
+static void NAME(multiply_turned)(const NAME(product) * p) {
+    REAL *turned = arena((size_t)(p->n * p->m) * sizeof(REAL));
+    const NAME(product) q = {.m = p->n, .n = p->m, .k = p->k,
+                             .a = p->b, .a_row = p->b_column, .a_column = p->b_row,
+                             .b = p->a, .b_row = p->a_column, .b_column = 1,
+                             .c = turned, .c_row = p->m};
+    NAME(multiply_in_place)(&q);
+    for (int64_t i = 0; i < p->m; i += LANES) {
+        VECTOR v[LANES];
+        const int rows = (int)NAME(smaller)(LANES, p->m - i);
+        NAME(load_rows)(turned + i, p->m, (int)p->n, rows, v);
+        NAME(turn)(v);
+        for (int row = 0; row < rows; row++) NAME(store_partial)(p->c + (i + row) * p->c_row, v[row], (int)p->n);
+    }
+}
+
 #include "dots_body.h"
 
 /* Reduce p to share number `thread`: whole tiles of rows or of columns, whichever there are more of. */
@@ -373,6 +397,10 @@ static void NAME(multiply)(NAME(product) * p, int64_t thread, int64_t threads) {
     }
     if (p->k == 1 && p->b_column == 1 && !p->start && !p->relu && !p->mask) {
         NAME(multiply_outer)(p);
+        return;
+    }
+    if (NAME(turning_pays)(p)) {
+        NAME(multiply_turned)(p);
         return;
     }
     const int64_t a_bytes = p->m * p->k * (int64_t)sizeof(REAL), b_bytes = p->k * p->n * (int64_t)sizeof(REAL);
