@@ -107,6 +107,13 @@ def store(builder: ir.IRBuilder, x: ir.Value, pointer: ir.Value, mask: ir.Value 
     builder.call(masked_store, [x, pointer, INT32(size), mask])
 
 
+def hidden(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+    """The same pointer, but LLVM doesn't know that. Of pointers with one distance between them it would make
+    a chain of additions in every iteration of a loop, which takes longer than the loop's work.
+    """
+    return builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)
+
+
 def prefetch(builder: ir.IRBuilder, pointer: ir.Value, ahead: int, *, to_write: bool = False) -> None:
     """Ask for the cache line `ahead` elements on."""
     at = builder.gep(pointer, [INT64(ahead)])
@@ -122,8 +129,13 @@ def carried_loop(
     step: int,
     values: list[ir.Value],
     body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+    *,
+    unroll: bool = True,
 ) -> list[ir.Value]:
-    """`values = body(k, values)` for k in range(begin, end, step): the values stay in registers."""
+    """`values = body(k, values)` for k in range(begin, end, step): the values stay in registers.
+
+    LLVM may unroll it, unless told not to: the processor prefetches for a load whose steps are small.
+    """
     before = builder.block
     head, inside, after = (builder.function.append_basic_block(name) for name in ("head", "body", "after"))
     builder.branch(head)
@@ -135,7 +147,12 @@ def carried_loop(
     for phi, first, value in zip(phis, (begin, *values), updated, strict=True):
         phi.add_incoming(first, before)
         phi.add_incoming(value, builder.block)
-    builder.branch(head)
+    back = builder.branch(head)
+    if not unroll:
+        rule = builder.module.add_metadata(["llvm.loop.unroll.disable"])
+        loop = builder.module.add_metadata([rule])
+        loop.operands = (loop, rule)  # a loop's name is a node that begins with itself
+        back.set_metadata("llvm.loop", loop)
     builder.position_at_end(after)
     return running
 
