@@ -50,6 +50,8 @@ def exp_rows(x, rows, columns, centred, e, top, total):
         for i in range(0, rows, lanes):
             tile = offset(centred, i * columns)
             load_turned(offset(x, i * columns), min(lanes, rows - i), columns, tile)
+        for i in range(0, rows, lanes):
+            tile = offset(centred, i * columns)
             exp_turned(tile, offset(e, i * columns), columns, offset(top, i), offset(total, i))
     else:
         for i in range(rows):

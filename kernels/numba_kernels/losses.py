@@ -75,9 +75,8 @@ def _spread_weights(weight, scale, factor, count, width):
 @inlined
 def _binary_term(p, y):
     zero, one = like(p, 0), like(p, 1)
-    of_y = zero if y == zero else -y * vector_math.log(p)
-    of_rest = zero if y == one else (one - y) * vector_math.log1p(-p)
-    return of_y - of_rest
+    log_p, log_rest = vector_math.log(p), vector_math.log1p(-p)  # here, in no branch, for the vectorizer
+    return (zero if y == zero else -y * log_p) - (zero if y == one else (one - y) * log_rest)
 
 
 @kernel
@@ -89,31 +88,33 @@ def log_loss_binary(t, n, s, thread, threads):
     begin, end = share(n[0], _GRAIN, thread, threads)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _fill(total, like(total[0], 0), count)
+        if columns > 1:
+            _fill(total, like(total[0], 0), count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             p, y = offset(t[0], i * columns + j), offset(t[1], i * columns + j)
             for k in range(count * width):
                 terms[k] = _binary_term(p[k], y[k])
-            add_row_sums(terms, total, count, width)
-        _weighted_means(total, null(t[0]), t[2], i, count, columns)
+            if columns > 1:
+                add_row_sums(terms, total, count, width)
+        _weighted_means(terms if columns == 1 else total, null(t[0]), t[2], i, count, columns)
 
 
 @inlined
 def _binary_term_backward(p, y):
     zero, one = like(p, 0), like(p, 1)
-    of_y = zero if y == zero else y / p
-    of_rest = zero if y == one else (one - y) / (one - p)
-    return of_rest - of_y
+    of_y, of_rest = y / p, (one - y) / (one - p)
+    return (zero if y == one else of_rest) - (zero if y == zero else of_y)
 
 
 @kernel
 def log_loss_binary_backward(t, n, s, thread, threads):
     """dp = scale (−y / p + (1 − y) / (1 − p)), a term with a zero numerator being 0."""
     p, y, dp = t[0], t[1], t[2]
+    scale = like(p[0], s[0])  # here: in the loop a double would halve the vectors
     begin, end = share(n[0] * n[1], _GRAIN, thread, threads)
     for i in range(begin, end):
-        dp[i] = like(p[i], s[0]) * _binary_term_backward(p[i], y[i])
+        dp[i] = scale * _binary_term_backward(p[i], y[i])
 
 
 @inlined
@@ -138,7 +139,8 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
     _fill(factor, scale, min(BLOCK, (end - begin) * columns))
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _fill(total, zero, count)
+        if columns > 1:
+            _fill(total, zero, count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             first = i * columns + j
@@ -259,7 +261,8 @@ def squared_error(t, n, s, thread, threads):
     _fill(factor, scale, min(BLOCK, (end - begin) * columns))
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _fill(total, like(scale, 0), count)
+        if columns > 1:
+            _fill(total, like(scale, 0), count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             first = i * columns + j

@@ -36,6 +36,16 @@ def constant(type_: ir.Type, value: float) -> ir.Constant:
     return ir.Constant(type_, [value] * type_.count if isinstance(type_, ir.VectorType) else value)
 
 
+def kept(builder: ir.IRBuilder, type_: ir.Type, value: float) -> ir.Value:
+    """A constant that LLVM takes for a variable: outside the loop it is put in a register, and stays there.
+
+    As constants they would be loaded anew in every iteration of a loop in a large function, each from an
+    address of 64 bits that an instruction of its own makes.
+    """
+    same = ir.InlineAsm(ir.FunctionType(type_, [type_]), "", "=x,0")
+    return builder.call(same, [constant(type_, value)], attrs=("nounwind", "readnone"))
+
+
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a b + c, of numbers or vectors: rounded once where the processor has a fused multiply-add."""
     is_vector = isinstance(a.type, ir.VectorType)
@@ -50,7 +60,7 @@ def polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: tuple[float, ..
     square = builder.fmul(x, x)
     sums = []
     for powers in (coefficients[0::2], coefficients[1::2]):
-        total, *rest = (constant(x.type, value) for value in reversed(powers))
+        total, *rest = (kept(builder, x.type, value) for value in reversed(powers))
         for value in rest:
             total = multiply_add(builder, total, square, value)
         sums.append(total)
