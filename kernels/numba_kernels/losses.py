@@ -8,17 +8,18 @@ from __future__ import annotations
 from fastnn.kernels.numba_kernels import vector_math
 from fastnn.kernels.numba_kernels.exp_rows import (
     BLOCK_ROWS,
-    BLOCK_SIZE,
     SCRATCH,
+    TOPS,
     exp_block_rows,
     exp_rows,
+    fill,
+    first_top,
     scale_rows,
+    turned_or,
     whole_lanes,
 )
 from fastnn.kernels.numba_kernels.memory import (
     as_int64,
-    free,
-    heap,
     inlined,
     is_null,
     like,
@@ -207,19 +208,22 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
     z, classes, weight, loss, a, dz = t[0], as_int64(t[1]), t[2], t[3], t[4], t[5]
     columns = n[1]
     step = exp_block_rows(columns)
-    top, total, terms = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
+    top, total, terms = stack(z, TOPS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
     factor, zeros, of_class = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
-    e = heap(z, 2 * columns) if columns > BLOCK_SIZE else stack(z, SCRATCH)
-    centred = offset(e, max(columns, BLOCK_SIZE))
-    one, scale = like(e[0], 1), like(e[0], s[0])
+    turned, turned_e = stack(z, SCRATCH), stack(z, SCRATCH)
+    one, scale = like(total[0], 1), like(total[0], s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
-    _fill(factor, scale, BLOCK_ROWS)
-    _fill(zeros, like(scale, 0), BLOCK_ROWS)
+    fill(factor, s[0])
+    fill(zeros, 0)
+    first_top(offset(z, begin * columns), end - begin, columns, top)
     for i in range(begin, end, step):
-        count = min(step, end - i)
-        exp_rows(offset(z, i * columns), count, columns, centred, e, top, total)
+        count, first = min(step, end - i), i * columns
+        # The exponentials of wide rows go to an output, to be scaled there.
+        e = turned_or(_from(dz, first, _from(a, first, null(z))), columns, turned_e)
+        exp_rows(offset(z, first), count, columns, i + count == end, turned, e, top, total)
         for k in range(count):
             of_class[k] = z[(i + k) * columns + classes[i + k]] - top[k]
+        top[0] = top[count]
         whole = whole_lanes(count)
         if not is_null(loss):
             for k in range(whole):
@@ -229,7 +233,7 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
         for k in range(whole):
             total[k] = one / total[k]
         if not is_null(a):
-            scale_rows(e, count, columns, total, zeros, offset(a, i * columns))
+            scale_rows(e, count, columns, zeros, total, zeros, offset(a, first))
         if not is_null(dz):
             if not is_null(weight):
                 _spread_weights(offset(weight, i), scale, factor, count, 1)
@@ -237,11 +241,9 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
                 total[k] *= factor[k]
                 # Computed anew: what has just been stored as a vector is slow to load.
                 of_class[k] = total[k] * vector_math.exp(of_class[k]) - factor[k]
-            scale_rows(e, count, columns, total, zeros, offset(dz, i * columns))
+            scale_rows(e, count, columns, zeros, total, zeros, offset(dz, first))
             for k in range(count):
                 dz[(i + k) * columns + classes[i + k]] = of_class[k]
-    if columns > BLOCK_SIZE:
-        free(e)
 
 
 # --- squared error: a, y, da (rows, columns)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from fastnn.kernels.numba_kernels import vector_math
 from fastnn.kernels.numba_kernels.exp_rows import (
     BLOCK_ROWS,
-    BLOCK_SIZE,
     SCRATCH,
+    TOPS,
     exp_block_rows,
     exp_rows,
+    fill,
+    first_top,
     scale_rows,
+    turned_or,
     whole_lanes,
 )
-from fastnn.kernels.numba_kernels.memory import free, heap, like, offset, share, stack
+from fastnn.kernels.numba_kernels.memory import like, null, offset, share, stack
 from fastnn.kernels.numba_kernels.registry import kernel
 from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows
 
@@ -24,20 +27,20 @@ def softmax(t, n, s, thread, threads):
     """y[i, j] = e^x[i, j] / Σ_j e^x[i, j], the row's maximum taken off x first."""
     columns = n[1]
     step = exp_block_rows(columns)
-    top, total, zeros = stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
-    e = heap(t[0], 2 * columns) if columns > BLOCK_SIZE else stack(t[0], SCRATCH)
-    centred = offset(e, max(columns, BLOCK_SIZE))
+    top, total, zeros = stack(t[0], TOPS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
+    turned, turned_e = stack(t[0], SCRATCH), stack(t[0], SCRATCH)
     begin, end = share(n[0], _GRAIN, thread, threads)
-    for k in range(BLOCK_ROWS):
-        zeros[k] = like(zeros[0], 0)
+    fill(zeros, 0)
+    first_top(offset(t[0], begin * columns), end - begin, columns, top)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
+        x, y = offset(t[0], i * columns), offset(t[1], i * columns)
+        e = turned_or(y, columns, turned_e)
+        exp_rows(x, count, columns, i + count == end, turned, e, top, total)
         for k in range(whole_lanes(count)):
             total[k] = like(total[k], 1) / total[k]
-        scale_rows(e, count, columns, total, zeros, offset(t[1], i * columns))
-    if columns > BLOCK_SIZE:
-        free(e)
+        scale_rows(e, count, columns, zeros, total, zeros, y)
+        top[0] = top[count]
 
 
 @kernel
@@ -73,17 +76,17 @@ def log_softmax(t, n, s, thread, threads):
     """y[i, j] = x[i, j] − log Σ_j e^x[i, j], the row's maximum taken off x first."""
     columns = n[1]
     step = exp_block_rows(columns)
-    top, total, ones = stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
-    e = heap(t[0], 2 * columns) if columns > BLOCK_SIZE else stack(t[0], SCRATCH)
-    centred = offset(e, max(columns, BLOCK_SIZE))
+    top, total, ones = stack(t[0], TOPS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
+    turned, turned_e = stack(t[0], SCRATCH), stack(t[0], SCRATCH)
     begin, end = share(n[0], _GRAIN, thread, threads)
-    for k in range(BLOCK_ROWS):
-        ones[k] = like(ones[0], 1)
+    fill(ones, 1)
+    first_top(offset(t[0], begin * columns), end - begin, columns, top)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
+        x, y = offset(t[0], i * columns), offset(t[1], i * columns)
+        e = turned_or(null(y), columns, turned_e)
+        exp_rows(x, count, columns, i + count == end, turned, e, top, total)
         for k in range(whole_lanes(count)):
             total[k] = -vector_math.log(total[k])
-        scale_rows(centred, count, columns, ones, total, offset(t[1], i * columns))
-    if columns > BLOCK_SIZE:
-        free(e)
+        scale_rows(turned_or(x, columns, turned), count, columns, top, ones, total, y)
+        top[0] = top[count]

@@ -58,8 +58,8 @@ def tile(typingctx, rows, columns, k, a, b, c, start, mask, relu):
 
     Matrices are tuples: a is (pointer, row stride, column stride), the others (pointer, row stride), with
     adjacent columns. `start` (what the sums begin from) and `mask` may have null pointers. 1 ≤ columns ≤
-    tile_columns, or rows ≤ 2 and columns = wide_columns. Every element is one chain of multiply-adds over k in
-    ascending order. c may alias none of the others but start.
+    tile_columns, or rows ≤ 2 and columns = wide_columns. Every element is one chain of multiply-adds over k
+    in ascending order. c may alias none of the others but start.
     """
 
     def codegen(context, builder, signature, args):
@@ -77,7 +77,7 @@ def tile(typingctx, rows, columns, k, a, b, c, start, mask, relu):
 
 
 def _tile_function(module: ir.Module, real: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-    """The function that goes to the tiles of the panel's width, and for the last of them to that of its rows."""
+    """The function that goes to the tiles of the panel's width, the last of which may have fewer rows."""
     name = f"fastnn.tile.{real}"
     if name in module.globals:
         return module.globals[name]

@@ -53,7 +53,7 @@ def _columns_of(context, builder, signature, args, tiles: int):
 
 @intrinsic
 def exp_turned(typingctx, x, e, columns, top, total):
-    """top[i] = max_j x[j, i], x −= top, e = e^x and total[i] = Σ_j e[j, i].
+    """top[i] = max_j x[j, i], e = e^(x − top) and total[i] = Σ_j e[j, i].
 
     x and e are tiles, top and total vectors. A NaN may be passed over by the maximum.
     """
@@ -72,7 +72,6 @@ def exp_turned(typingctx, x, e, columns, top, total):
             x_at, e_at = column(j)
             x_j = builder.fsub(load(builder, x_at, vector), top_lanes)
             e_j = emit_exp(builder, x_j)
-            store(builder, x_j, x_at)
             store(builder, e_j, e_at)
             return [builder.fadd(values[0], e_j)]
 
@@ -85,21 +84,21 @@ def exp_turned(typingctx, x, e, columns, top, total):
 
 
 @intrinsic
-def scale_turned(typingctx, x, y, columns, factor, addend):
-    """y[j, i] = factor[i] x[j, i] + addend[i]; x and y are tiles, factor and addend vectors."""
+def scale_turned(typingctx, x, y, columns, subtrahend, factor, addend):
+    """y[j, i] = factor[i] (x[j, i] − subtrahend[i]) + addend[i]; x and y are tiles, the others vectors."""
 
     def codegen(context, builder, signature, args):
-        columns, factor, addend = args[2:]
         vector, column = _columns_of(context, builder, signature, args, 2)
-        factor, addend = load(builder, factor, vector), load(builder, addend, vector)
+        columns = args[2]
+        subtrahend, factor, addend = (load(builder, values, vector) for values in args[3:])
 
         def scale(j, values):
             x_at, y_at = column(j)
-            product = builder.fmul(factor, load(builder, x_at, vector))
+            product = builder.fmul(factor, builder.fsub(load(builder, x_at, vector), subtrahend))
             store(builder, builder.fadd(product, addend), y_at)
             return values
 
         carried_loop(builder, INT64(0), columns, 1, [], scale)
         return context.get_dummy_value()
 
-    return types.void(x, y, types.int64, factor, addend), codegen
+    return types.void(x, y, types.int64, subtrahend, factor, addend), codegen
