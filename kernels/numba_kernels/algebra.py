@@ -22,8 +22,8 @@ _BLOCK_COLUMNS = 256
 # An a of so few bytes meets one panel of b after the other, in blocks of PANEL_K, which never leave L1.
 _PANELS_MAX_A_BYTES = 128 * 1024
 # A b with adjacent columns is read from where it lies where packing, a write and a read of b, wouldn't pay:
-# with few rows; where b lies in L1; or, if a panel's row is whole cache lines, where a, which every panel goes
-# over, is within reach.
+# with few rows; where b lies in L1; or, if a panel's row is whole cache lines, where a, which every panel
+# goes over, is within reach.
 _PACK_MIN_ROWS = (5 if VECTOR_BYTES == 64 else 3) * TILE_ROWS
 _PACK_MIN_BYTES = 8192
 _PACK_MIN_A_BYTES = 1536 * 1024 if VECTOR_BYTES == 64 else 0

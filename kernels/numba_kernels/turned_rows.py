@@ -14,29 +14,93 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels.exponential import emit_exp
-from fastnn.kernels.numba_kernels.memory import inlined, offset
-from fastnn.kernels.numba_kernels.packing import turn_in, turn_out
-from fastnn.kernels.numba_kernels.tile import vector_lanes
-from fastnn.kernels.numba_kernels.vector_ir import INT64, carried_loop, constant, lanes_of, load, store
+from fastnn.kernels.numba_kernels.packing import row_addresses, turned
+from fastnn.kernels.numba_kernels.vector_ir import (
+    INT64,
+    call_function,
+    carried_loop,
+    choose,
+    constant,
+    first_lanes,
+    lanes_of,
+    load,
+    store,
+)
 
 # The longest rows that are turned.
 SHORT_ROW = 32
 
 
-@inlined
-def load_turned(x, rows, columns, tile):
-    """tile[j, i] = x[i, j]."""
-    lanes = vector_lanes(x)
-    for j in range(0, columns, lanes):
-        turn_in(rows, min(lanes, columns - j), offset(x, j), columns, offset(tile, j * lanes), lanes)
+def _over_squares(builder, real, rows, columns, square) -> None:
+    """square(j, mask of the columns from j on, rows or None for all lanes), the last square first."""
+    lanes = lanes_of(real)
+    last = builder.and_(builder.sub(columns, INT64(1)), INT64(-lanes))
+    is_whole = builder.icmp_signed("==", rows, INT64(lanes))
+
+    def body(count):
+        def step(done, values):
+            j = builder.sub(last, done)
+            square(j, first_lanes(builder, builder.sub(columns, j), lanes), count)
+            return values
+
+        carried_loop(builder, INT64(0), columns, lanes, [], step)
+
+    choose(builder, [(is_whole, "whole")], lambda case: body(None if case else rows))
 
 
-@inlined
-def store_turned(tile, y, rows, columns):
-    """y[i, j] = tile[j, i]."""
-    lanes = vector_lanes(y)
-    for j in range(0, columns, lanes):
-        turn_out(min(lanes, columns - j), rows, offset(tile, j * lanes), lanes, offset(y, j), columns)
+def _emit_load(builder, real, x, rows, columns, tile) -> None:
+    lanes = lanes_of(real)
+    vector = ir.VectorType(real, lanes)
+
+    def square(j, mask, count):
+        sources = row_addresses(builder, builder.gep(x, [j]), columns, lanes, count)
+        targets = row_addresses(
+            builder, builder.gep(tile, [builder.mul(j, INT64(lanes))]), INT64(lanes), lanes
+        )
+        loaded = [load(builder, at, vector, mask) for at in sources]
+        for column, at in zip(turned(builder, loaded), targets, strict=True):
+            store(builder, column, at)
+
+    _over_squares(builder, real, rows, columns, square)
+
+
+@intrinsic
+def load_turned(typingctx, x, rows, columns, tile):
+    """tile[j, i] = x[i, j]; the tile has room for whole squares, of lanes x lanes."""
+
+    def codegen(context, builder, signature, args):
+        call_function(context, builder, signature, args, "load_turned", _emit_load)
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64, types.int64, tile), codegen
+
+
+def _emit_store(builder, real, tile, y, rows, columns) -> None:
+    lanes = lanes_of(real)
+    vector = ir.VectorType(real, lanes)
+
+    def square(j, mask, count):
+        sources = row_addresses(
+            builder, builder.gep(tile, [builder.mul(j, INT64(lanes))]), INT64(lanes), lanes
+        )
+        targets = row_addresses(builder, builder.gep(y, [j]), columns, lanes, count)
+        loaded = [load(builder, at, vector) for at in sources]
+        # The last first: what stands for the rows beyond it is overwritten.
+        for row, at in reversed(list(zip(turned(builder, loaded), targets, strict=True))):
+            store(builder, row, at, mask)
+
+    _over_squares(builder, real, rows, columns, square)
+
+
+@intrinsic
+def store_turned(typingctx, tile, y, rows, columns):
+    """y[i, j] = tile[j, i]; the tile has whole squares, as load_turned's."""
+
+    def codegen(context, builder, signature, args):
+        call_function(context, builder, signature, args, "store_turned", _emit_store)
+        return context.get_dummy_value()
+
+    return types.void(tile, y, types.int64, types.int64), codegen
 
 
 def _columns_of(context, builder, signature, args, tiles: int):

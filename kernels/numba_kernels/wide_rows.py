@@ -48,8 +48,8 @@ class _Rows:
         """values = step(k, values, [the vector at k of each row], None), vector after vector.
 
         A last one, if there is a rest, overlaps the one before, and is loaded before anything is stored: the
-        row may be overwritten. Its mask has the lanes that are new. (What a masked store leaves alone it still
-        keeps from being loaded, for a while, and that is the next row.)
+        row may be overwritten. Its mask has the lanes that are new. (What a masked store leaves alone it
+        still keeps from being loaded, for a while, and that is the next row.)
         """
         builder = self.builder
 
