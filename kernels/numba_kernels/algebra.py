@@ -2,11 +2,13 @@
 
 Every element of c is one chain of multiply-adds over k in ascending order, begun at the bias or at zero.
 Blocks of k continue the chain from c, and threads and tiles only divide c. So an element has the same bits
-whatever the tile, the block, the number of threads or the other rows of its batch.
+whatever the tile, the block, the number of threads or the other rows of its batch. (Products of few columns
+have one chain for each lane of a vector: dots.py.)
 """
 
 from __future__ import annotations
 
+from fastnn.kernels.numba_kernels.dots import DOT_MAX_COLUMNS, DOT_MAX_K, DOT_MIN_K, dots
 from fastnn.kernels.numba_kernels.memory import free, heap, helper, is_null, like, null, offset, share, stack
 from fastnn.kernels.numba_kernels.packing import pack_panel
 from fastnn.kernels.numba_kernels.registry import kernel
@@ -94,6 +96,22 @@ def _multiply_packed(m, n, k, a, b, b_row, b_column, c, start, mask, relu):
 
 
 @helper
+def _multiply_dots(m, n, k, a, a_row, b, b_row, b_column, c, start, mask, relu):
+    """Few columns, of b made contiguous."""
+    if b_row == 1:
+        dots(m, n, k, a, a_row, b, b_column, c, start, mask, relu)
+        return
+    is_small = n * k <= PANEL_SIZE
+    columns = stack(b, PANEL_SIZE) if is_small else heap(b, n * k)
+    for p in range(k):
+        for j in range(n):
+            columns[j * k + p] = b[p * b_row + j]
+    dots(m, n, k, a, a_row, columns, k, c, start, mask, relu)
+    if not is_small:
+        free(columns)
+
+
+@helper
 def product(m, n, k, a, b, c, bias, mask, relu, thread, threads):
     """c (m, n) = relu?(bias (n,) + a (m, k) b (k, n)) · 1[mask (m, n) > 0]?; absent operands are null.
 
@@ -115,6 +133,12 @@ def product(m, n, k, a, b, c, bias, mask, relu, thread, threads):
     c_part = _shift((c, c_row), row, column)
     start = _shift((bias, 0), row, column)
     mask_part = _shift((mask, c_row), row, column)
+    # Chosen by the shape of b, and by how a lies: a row has the same bits in any batch.
+    if 1 <= n <= DOT_MAX_COLUMNS and DOT_MIN_K <= k <= DOT_MAX_K and a_column == 1:
+        _multiply_dots(
+            rows, n, k, a_part[0], a_row, b_pointer, b_row, b_column, c_part[0], bias, mask_part[0], relu
+        )
+        return
     is_near = rows * k * element_bytes(c) <= _PACK_MIN_A_BYTES and k <= _PACK_MIN_K
     is_tiny = k * columns * element_bytes(c) <= _PACK_MIN_BYTES
     if k == 0 or (b_column == 1 and (rows < _PACK_MIN_ROWS or is_tiny or is_near)):

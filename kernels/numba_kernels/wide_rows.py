@@ -1,11 +1,12 @@
 """Rows of more columns than turned_rows.py takes, so of more than a vector's: vectors along the row.
 
-The lanes of a row's sum are added up at its end, the upper half to the lower: an order that depends on the
+A row has a few vectors of sums, whose lanes are added up at its end: an order that depends on the
 row's length and the width of a vector alone.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 from llvmlite import ir
@@ -26,6 +27,9 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     load,
     store,
 )
+
+# Vectors of a row's sum, which take turns: one alone would round twice as often.
+_SUMS = 4
 
 
 class _Rows:
@@ -87,17 +91,19 @@ def _emit_exp(builder, real, x, rows, columns, is_last, e, top, total) -> None:
             next_row = builder.select(is_end, x_row, builder.gep(x_row, [columns]))
 
             def step(k, values, loaded, is_new):
-                (sums, maxima), (x_k, next_k) = values, loaded
+                (maxima, oldest, *sums), (x_k, next_k) = values, loaded
                 e_k = emit_exp(builder, builder.fsub(x_k, top_lanes))
                 if has_e:
                     store(builder, e_k, builder.gep(e_row, [k]))
                 if is_new is not None:
                     e_k = builder.select(is_new, e_k, zeros)
-                return [builder.fadd(sums, e_k), larger_number(builder, maxima, next_k)]
+                return [larger_number(builder, maxima, next_k), *sums, builder.fadd(oldest, e_k)]
 
-            sums, maxima = o.over_vectors([x_row, next_row], [zeros, lowest], step)
+            maxima, *sums = o.over_vectors([x_row, next_row], [lowest] + _SUMS * [zeros], step)
             builder.store(largest, builder.gep(top, [i]))
-            builder.store(halve(builder, sums, builder.fadd), builder.gep(total, [i]))
+            builder.store(
+                halve(builder, functools.reduce(builder.fadd, sums), builder.fadd), builder.gep(total, [i])
+            )
             return [halve(builder, maxima, lambda a, b: larger_number(builder, a, b))]
 
         (following,) = carried_loop(builder, INT64(0), rows, 1, [builder.load(top)], row)
