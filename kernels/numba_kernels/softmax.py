@@ -18,6 +18,8 @@ from fastnn.kernels.numba_kernels.exp_rows import (
 from fastnn.kernels.numba_kernels.memory import like, null, offset, share, stack
 from fastnn.kernels.numba_kernels.registry import kernel
 from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows
+from fastnn.kernels.numba_kernels.turned_rows import SHORT_ROW
+from fastnn.kernels.numba_kernels.wide_rows import softmax_backward_wide
 
 _GRAIN = 16
 
@@ -47,28 +49,27 @@ def softmax(t, n, s, thread, threads):
 def softmax_backward(t, n, s, thread, threads):
     """dx[i, j] = y[i, j] (dy[i, j] − Σ_j dy[i, j] y[i, j]), y the output of softmax."""
     columns = n[1]
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    if columns > SHORT_ROW:
+        first = begin * columns
+        dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
+        softmax_backward_wide(dy, y, end - begin, columns, dx)
+        return
     step = block_rows(columns)
     block, dot = stack(t[0], BLOCK), stack(t[0], BLOCK)
-    begin, end = share(n[0], _GRAIN, thread, threads)
     for i in range(begin, end, step):
-        count = min(step, end - i)
+        count, first = min(step, end - i), i * columns
+        dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
+        for k in range(count * columns):
+            block[k] = dy[k] * y[k]
         for k in range(count):
             dot[k] = like(dot[k], 0)
-        for j in range(0, columns, BLOCK):
-            width = min(BLOCK, columns - j)
-            dy, y = offset(t[0], i * columns + j), offset(t[1], i * columns + j)
-            for k in range(count * width):
-                block[k] = dy[k] * y[k]
-            add_row_sums(block, dot, count, width)
-        for j in range(0, columns, BLOCK):
-            width = min(BLOCK, columns - j)
-            first = i * columns + j
-            dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
-            for row in range(count):
-                for k in range(row * width, (row + 1) * width):
-                    block[k] = y[k] * (dy[k] - dot[row])
-            for k in range(count * width):
-                dx[k] = block[k]
+        add_row_sums(block, dot, count, columns)
+        for row in range(count):
+            for k in range(row * columns, (row + 1) * columns):
+                block[k] = y[k] * (dy[k] - dot[row])
+        for k in range(count * columns):
+            dx[k] = block[k]
 
 
 @kernel

@@ -25,6 +25,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     first_lanes,
     lanes_of,
     load,
+    multiply_add,
     store,
 )
 
@@ -155,3 +156,41 @@ def scale_wide(typingctx, x, rows, columns, subtrahend, factor, addend, y):
         return context.get_dummy_value()
 
     return types.void(x, types.int64, types.int64, subtrahend, factor, addend, y), codegen
+
+
+def _emit_backward(builder, real, dy, y, rows, columns, dx) -> None:
+    o = _Rows(builder, real, rows, columns)
+    zeros = constant(o.vector, 0.0)
+
+    def row(i, values):
+        operands, dx_row = [o.row(dy, i), o.row(y, i)], o.row(dx, i)
+
+        def add(k, sums, loaded, is_new):
+            dy_k, y_k = loaded
+            if is_new is not None:
+                dy_k, y_k = (builder.select(is_new, value, zeros) for value in loaded)
+            return [*sums[1:], multiply_add(builder, dy_k, y_k, sums[0])]
+
+        sums = o.over_vectors(operands, _SUMS * [zeros], add)
+        dot = halve(builder, functools.reduce(builder.fadd, sums), builder.fadd)
+        dot = broadcast(builder, dot, o.lanes)
+
+        def scale(k, values, loaded, is_new):
+            dy_k, y_k = loaded
+            store(builder, builder.fmul(y_k, builder.fsub(dy_k, dot)), builder.gep(dx_row, [k]))
+            return values
+
+        return o.over_vectors(operands, values, scale)
+
+    carried_loop(builder, INT64(0), rows, 1, [], row)
+
+
+@intrinsic
+def softmax_backward_wide(typingctx, dy, y, rows, columns, dx):
+    """dx[i, j] = y[i, j] (dy[i, j] − Σ_j dy[i, j] y[i, j]); dx may be dy or y."""
+
+    def codegen(context, builder, signature, args):
+        call_function(context, builder, signature, args, "softmax_backward_wide", _emit_backward)
+        return context.get_dummy_value()
+
+    return types.void(dy, y, types.int64, types.int64, dx), codegen
