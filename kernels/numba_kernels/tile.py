@@ -83,6 +83,7 @@ def _tile_function(module: ir.Module, real: ir.Type, arguments: list[ir.Type]) -
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
     rows, columns = function.args[:2]
     lanes = lanes_of(real)
     builder = ir.IRBuilder(function.append_basic_block("entry"))

@@ -190,6 +190,7 @@ def call_function(context, builder, signature, args, name: str, emit: Callable[.
     if name not in module.globals:
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [arg.type for arg in args]), name)
         function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")  # within a large function it would have fewer registers
         body = ir.IRBuilder(function.append_basic_block("entry"))
         emit(body, real, *function.args)
         body.ret_void()
