@@ -14,7 +14,7 @@ ELEMENTWISE = ("relu", "sigmoid", "tanh")
 BACKWARD = ("relu_backward", "sigmoid_backward", "tanh_backward")
 OVER_ROWS = ("softmax", "log_softmax")
 SHAPES = ((), (1,), (0,), (5,), (16,), (17,), (3, 33), (0, 4), (2, 3, 4, 5), (1000,))
-ROW_SHAPES = ((1,), (5,), (0, 4), (3, 1), (7, 10), (2, 3, 17), (4, 600), (33, 2))
+ROW_SHAPES = ((5,), (0, 4), (3, 1), (7, 10), (2, 3, 17), (4, 600), (33, 2), (70, 32), (70, 47), (3, 2100))
 
 # Beyond the working precision of each, for references.
 WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}
@@ -48,6 +48,24 @@ def test_over_rows(rng, dtype, name):
         assert y.dtype == dtype
         expected = getattr(reference, name)(wide(x))
         assert_close(y, expected, 2 * TOLERANCE[dtype], f"{name}, shape {shape}")
+
+
+@pytest.mark.parametrize("name", OVER_ROWS)
+def test_over_rows_in_place(rng, dtype, name):
+    for shape in ROW_SHAPES:
+        x = 4 * normal(rng, *shape, dtype=dtype)
+        apart = getattr(F, name)(x)
+        assert_identical(getattr(F, name)(x, out=x), apart, f"{name}, shape {shape}")
+
+
+def test_softmax_backward_in_place(rng, dtype):
+    for shape in ROW_SHAPES:
+        dy, y = normal(rng, *shape, dtype=dtype), normal(rng, *shape, dtype=dtype)
+        apart = F.softmax_backward(dy, y)
+        assert_identical(F.softmax_backward(dy, y, out=dy), apart, f"shape {shape}")
+        dy = normal(rng, *shape, dtype=dtype)
+        apart = F.softmax_backward(dy, y)
+        assert_identical(F.softmax_backward(dy, y, out=y), apart, f"over y, shape {shape}")
 
 
 def test_rows_without_columns():

@@ -7,7 +7,14 @@ import math
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from fastnn.kernels.numba_kernels.vector_ir import constant, element_type, multiply_add, polynomial, size_of
+from fastnn.kernels.numba_kernels.vector_ir import (
+    constant,
+    element_type,
+    kept,
+    multiply_add,
+    polynomial,
+    size_of,
+)
 
 # Constants come in pairs: float32's and float64's. Polynomials have their lowest power first.
 # (e^r − 1 − r) / r² on |r| ≤ log(2) / 2.
@@ -46,20 +53,21 @@ def emit_exp(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     integers = ir.VectorType(integer, x.type.count) if isinstance(x.type, ir.VectorType) else integer
 
     def of_x(value):
-        return constant(x.type, value)
+        return kept(builder, x.type, value)
 
-    low, rounder = of_x(_EXP_MIN[choice]), of_x(_ROUNDER[choice])
+    lift = _LIFT[choice]
+    # The low bits of `shifted` are the power's exponent, with its bias.
+    low, rounder = of_x(_EXP_MIN[choice]), of_x(_ROUNDER[choice] + _BIAS[choice] + lift)
     x = builder.select(builder.fcmp_ordered("<", x, low), low, x)
     shifted = multiply_add(builder, x, of_x(math.log2(math.e)), rounder)
     minus_n = builder.fsub(rounder, shifted)
     r = multiply_add(builder, minus_n, of_x(LOG2_HIGH[choice]), x)
     r = multiply_add(builder, minus_n, of_x(LOG2_LOW[choice]), r)
     less_1 = multiply_add(builder, builder.fmul(r, r), polynomial(builder, r, _EXP[choice]), r)
-    n = builder.sub(builder.bitcast(shifted, integers), builder.bitcast(rounder, integers))
-    biased = builder.add(n, constant(integers, _BIAS[choice] + _LIFT[choice]))
-    power = builder.bitcast(builder.shl(biased, constant(integers, _FRACTION_BITS[choice])), x.type)
+    exponent = builder.shl(builder.bitcast(shifted, integers), constant(integers, _FRACTION_BITS[choice]))
+    power = builder.bitcast(exponent, x.type)
     lifted = multiply_add(builder, power, less_1, power)  # the product is exact
-    return builder.fmul(lifted, of_x(2.0 ** -_LIFT[choice]))
+    return builder.fmul(lifted, of_x(2.0**-lift))
 
 
 @intrinsic

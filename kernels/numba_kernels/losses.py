@@ -8,17 +8,18 @@ from __future__ import annotations
 from fastnn.kernels.numba_kernels import vector_math
 from fastnn.kernels.numba_kernels.exp_rows import (
     BLOCK_ROWS,
-    BLOCK_SIZE,
     SCRATCH,
+    TOPS,
     exp_block_rows,
     exp_rows,
+    fill,
+    first_top,
     scale_rows,
+    turned_or,
     whole_lanes,
 )
 from fastnn.kernels.numba_kernels.memory import (
     as_int64,
-    free,
-    heap,
     inlined,
     is_null,
     like,
@@ -75,9 +76,8 @@ def _spread_weights(weight, scale, factor, count, width):
 @inlined
 def _binary_term(p, y):
     zero, one = like(p, 0), like(p, 1)
-    of_y = zero if y == zero else -y * vector_math.log(p)
-    of_rest = zero if y == one else (one - y) * vector_math.log1p(-p)
-    return of_y - of_rest
+    log_p, log_rest = vector_math.log(p), vector_math.log1p(-p)  # here, in no branch, for the vectorizer
+    return (zero if y == zero else -y * log_p) - (zero if y == one else (one - y) * log_rest)
 
 
 @kernel
@@ -89,31 +89,33 @@ def log_loss_binary(t, n, s, thread, threads):
     begin, end = share(n[0], _GRAIN, thread, threads)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _fill(total, like(total[0], 0), count)
+        if columns > 1:
+            _fill(total, like(total[0], 0), count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             p, y = offset(t[0], i * columns + j), offset(t[1], i * columns + j)
             for k in range(count * width):
                 terms[k] = _binary_term(p[k], y[k])
-            add_row_sums(terms, total, count, width)
-        _weighted_means(total, null(t[0]), t[2], i, count, columns)
+            if columns > 1:
+                add_row_sums(terms, total, count, width)
+        _weighted_means(terms if columns == 1 else total, null(t[0]), t[2], i, count, columns)
 
 
 @inlined
 def _binary_term_backward(p, y):
     zero, one = like(p, 0), like(p, 1)
-    of_y = zero if y == zero else y / p
-    of_rest = zero if y == one else (one - y) / (one - p)
-    return of_rest - of_y
+    of_y, of_rest = y / p, (one - y) / (one - p)
+    return (zero if y == one else of_rest) - (zero if y == zero else of_y)
 
 
 @kernel
 def log_loss_binary_backward(t, n, s, thread, threads):
     """dp = scale (−y / p + (1 − y) / (1 − p)), a term with a zero numerator being 0."""
     p, y, dp = t[0], t[1], t[2]
+    scale = like(p[0], s[0])  # here: in the loop a double would halve the vectors
     begin, end = share(n[0] * n[1], _GRAIN, thread, threads)
     for i in range(begin, end):
-        dp[i] = like(p[i], s[0]) * _binary_term_backward(p[i], y[i])
+        dp[i] = scale * _binary_term_backward(p[i], y[i])
 
 
 @inlined
@@ -138,7 +140,8 @@ def log_loss_binary_with_logits(t, n, s, thread, threads):
     _fill(factor, scale, min(BLOCK, (end - begin) * columns))
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _fill(total, zero, count)
+        if columns > 1:
+            _fill(total, zero, count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             first = i * columns + j
@@ -205,19 +208,22 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
     z, classes, weight, loss, a, dz = t[0], as_int64(t[1]), t[2], t[3], t[4], t[5]
     columns = n[1]
     step = exp_block_rows(columns)
-    top, total, terms = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
+    top, total, terms = stack(z, TOPS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
     factor, zeros, of_class = stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS), stack(z, BLOCK_ROWS)
-    e = heap(z, 2 * columns) if columns > BLOCK_SIZE else stack(z, SCRATCH)
-    centred = offset(e, max(columns, BLOCK_SIZE))
-    one, scale = like(e[0], 1), like(e[0], s[0])
+    turned, turned_e = stack(z, SCRATCH), stack(z, SCRATCH)
+    one, scale = like(total[0], 1), like(total[0], s[0])
     begin, end = share(n[0], _GRAIN, thread, threads)
-    _fill(factor, scale, BLOCK_ROWS)
-    _fill(zeros, like(scale, 0), BLOCK_ROWS)
+    fill(factor, s[0])
+    fill(zeros, 0)
+    first_top(offset(z, begin * columns), end - begin, columns, top)
     for i in range(begin, end, step):
-        count = min(step, end - i)
-        exp_rows(offset(z, i * columns), count, columns, centred, e, top, total)
+        count, first = min(step, end - i), i * columns
+        # The exponentials of wide rows go to an output, to be scaled there.
+        e = turned_or(_from(dz, first, _from(a, first, null(z))), columns, turned_e)
+        exp_rows(offset(z, first), count, columns, i + count == end, turned, e, top, total)
         for k in range(count):
             of_class[k] = z[(i + k) * columns + classes[i + k]] - top[k]
+        top[0] = top[count]
         whole = whole_lanes(count)
         if not is_null(loss):
             for k in range(whole):
@@ -227,7 +233,7 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
         for k in range(whole):
             total[k] = one / total[k]
         if not is_null(a):
-            scale_rows(e, count, columns, total, zeros, offset(a, i * columns))
+            scale_rows(e, count, columns, zeros, total, zeros, offset(a, first))
         if not is_null(dz):
             if not is_null(weight):
                 _spread_weights(offset(weight, i), scale, factor, count, 1)
@@ -235,11 +241,9 @@ def log_loss_classes_with_logits(t, n, s, thread, threads):
                 total[k] *= factor[k]
                 # Computed anew: what has just been stored as a vector is slow to load.
                 of_class[k] = total[k] * vector_math.exp(of_class[k]) - factor[k]
-            scale_rows(e, count, columns, total, zeros, offset(dz, i * columns))
+            scale_rows(e, count, columns, zeros, total, zeros, offset(dz, first))
             for k in range(count):
                 dz[(i + k) * columns + classes[i + k]] = of_class[k]
-    if columns > BLOCK_SIZE:
-        free(e)
 
 
 # --- squared error: a, y, da (rows, columns)
@@ -259,7 +263,8 @@ def squared_error(t, n, s, thread, threads):
     _fill(factor, scale, min(BLOCK, (end - begin) * columns))
     for i in range(begin, end, step):
         count = min(step, end - i)
-        _fill(total, like(scale, 0), count)
+        if columns > 1:
+            _fill(total, like(scale, 0), count)
         for j in range(0, columns, BLOCK):
             width = min(BLOCK, columns - j)
             first = i * columns + j

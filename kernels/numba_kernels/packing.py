@@ -19,10 +19,10 @@ from fastnn.kernels.numba_kernels.vector_ir import (
 )
 
 
-def _emit_turned(builder, rows: list[ir.Value], targets: list[ir.Value], mask) -> None:
-    """Store a square transposed in registers: log2(lanes) rounds swap blocks of 1, 2, 4, …
+def turned(builder, rows: list[ir.Value]) -> list[ir.Value]:
+    """A square transposed in registers: log2(lanes) rounds swap blocks of 1, 2, 4, …
 
-    LLVM makes single loads and stores of a loop that does it. From the last target to the first.
+    LLVM makes single loads and stores of a loop that does it.
     """
     lanes, step = len(rows), 1
     while step < lanes:
@@ -33,52 +33,52 @@ def _emit_turned(builder, rows: list[ir.Value], targets: list[ir.Value], mask) -
                 pair = rows[i], rows[i + step]
                 rows[i], rows[i + step] = (shuffle(builder, *pair, order) for order in (low, high))
         step *= 2
-    for row, at in reversed(list(zip(rows, targets, strict=True))):
-        store(builder, row, at, mask)
+    return rows
 
 
-def _turn(name: str, is_source_cut: bool, meaning: str):
-    """An intrinsic that transposes a square. Rows of the source, or else of the target, may be cut."""
-
-    def emit(builder, real, rows, columns, source, source_row, target, target_row):
-        lanes = lanes_of(real)
-        vector, whole = ir.VectorType(real, lanes), INT64(lanes)
-
-        def addresses(pointer, row_stride, count):
-            """Of all rows. Those beyond the last are the last once more: they are stored before it."""
-            result = [pointer]
-            for i in range(1, lanes):
-                step = builder.select(builder.icmp_signed("<", INT64(i), count), row_stride, INT64(0))
-                result.append(builder.gep(result[-1], [step]))
-            return result
-
-        def turn(rows, columns, mask):
-            load_mask, store_mask = (mask, None) if is_source_cut else (None, mask)
-            loaded = [load(builder, at, vector, load_mask) for at in addresses(source, source_row, rows)]
-            _emit_turned(builder, loaded, addresses(target, target_row, columns), store_mask)
-
-        is_whole = (builder.icmp_signed("==", count, whole) for count in (rows, columns))
-        with builder.if_else(builder.and_(*is_whole)) as (then, otherwise):
-            with then:
-                turn(whole, whole, None)
-            with otherwise:
-                turn(rows, columns, first_lanes(builder, columns if is_source_cut else rows, lanes))
-
-    @intrinsic
-    def turn(typingctx, rows, columns, source, source_row, target, target_row):
-        def codegen(context, builder, signature, args):
-            call_function(context, builder, signature, args, name, emit)
-            return context.get_dummy_value()
-
-        sizes = types.int64, types.int64
-        return types.void(*sizes, source, types.int64, target, types.int64), codegen
-
-    turn.__doc__ = f"target[j, i] = source[i, j], rows and columns from 1 to vector_lanes. {meaning}"
-    return turn
+def row_addresses(builder, pointer, row_stride, lanes: int, count=None) -> list[ir.Value]:
+    """Of a square's rows. Those from `count` on are the last once more."""
+    result = [pointer]
+    for i in range(1, lanes):
+        step = row_stride
+        if count is not None:
+            step = builder.select(builder.icmp_signed("<", INT64(i), count), row_stride, INT64(0))
+        result.append(builder.gep(result[-1], [step]))
+    return result
 
 
-turn_in = _turn("turn_in", True, "Rows of the target are whole vectors, undefined beyond `rows`.")
-turn_out = _turn("turn_out", False, "Rows of the source are whole vectors. Else nothing is written.")
+def _emit_turn_in(builder, real, rows, columns, source, source_row, target, target_row) -> None:
+    lanes = lanes_of(real)
+    vector = ir.VectorType(real, lanes)
+
+    def turn(rows, columns, mask):
+        sources = row_addresses(builder, source, source_row, lanes, rows)
+        targets = row_addresses(builder, target, target_row, lanes, columns)
+        result = turned(builder, [load(builder, at, vector, mask) for at in sources])
+        for row, at in reversed(list(zip(result, targets, strict=True))):
+            store(builder, row, at)
+
+    is_whole = (builder.icmp_signed("==", count, INT64(lanes)) for count in (rows, columns))
+    with builder.if_else(builder.and_(*is_whole)) as (then, otherwise):
+        with then:
+            turn(None, None, None)
+        with otherwise:
+            turn(rows, columns, first_lanes(builder, columns, lanes))
+
+
+@intrinsic
+def turn_in(typingctx, rows, columns, source, source_row, target, target_row):
+    """target[j, i] = source[i, j], rows and columns from 1 to vector_lanes.
+
+    Rows of the target are whole vectors, undefined beyond `rows`.
+    """
+
+    def codegen(context, builder, signature, args):
+        call_function(context, builder, signature, args, "turn_in", _emit_turn_in)
+        return context.get_dummy_value()
+
+    sizes = types.int64, types.int64
+    return types.void(*sizes, source, types.int64, target, types.int64), codegen
 
 
 @intrinsic

@@ -13,9 +13,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnn.kernels.numba_kernels.vector_ir import INT32, INT64, first_lanes, load
+from fastnn.kernels.numba_kernels.vector_ir import INT32, INT64, first_lanes, load, shuffle
 
 _LANES = 32
+
+
+def halve(builder: ir.IRBuilder, x: ir.Value, combine: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:
+    """All lanes combined: the lower half with the upper one, until one lane is left."""
+    while x.type.count > 1:
+        half = x.type.count // 2
+        x = combine(*(shuffle(builder, x, x, list(range(at, at + half))) for at in (0, half)))
+    return builder.extract_element(x, INT32(0))
 
 
 def _reduction(combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value], neutral: float, meaning: str):
@@ -35,17 +43,7 @@ def _reduction(combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value], 
             mask = first_lanes(builder, builder.sub(size, whole), _LANES)
             tail = load(builder, builder.gep(pointer, [whole]), vector, mask, neutral_lanes)
             result = combine(builder, builder.load(partial), tail)
-            half = _LANES // 2
-            while half > 0:
-                low, high = (
-                    builder.shuffle_vector(
-                        result, result, ir.Constant(ir.VectorType(INT32, half), list(lanes))
-                    )
-                    for lanes in (range(half), range(half, 2 * half))
-                )
-                result = combine(builder, low, high)
-                half //= 2
-            return builder.extract_element(result, INT32(0))
+            return halve(builder, result, lambda a, b: combine(builder, a, b))
 
         return x.dtype(x, types.int64), codegen
 
@@ -57,17 +55,18 @@ def _add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
     return builder.fadd(a, b)
 
 
-def _larger_number(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+def larger_number(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """The larger one; a, if b is NaN."""
     return builder.select(builder.fcmp_ordered(">", b, a), b, a)
 
 
 def larger(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
     """The larger one, or a NaN: in two steps, the first of which is one instruction."""
-    return builder.select(builder.fcmp_unordered("uno", b, b), b, _larger_number(builder, a, b))
+    return builder.select(builder.fcmp_unordered("uno", b, b), b, larger_number(builder, a, b))
 
 
 row_sum = _reduction(_add, 0.0, "Σ of the `count` elements at x.")
 row_max_number = _reduction(
-    _larger_number, -math.inf, "The maximum of the `count` elements at x; a NaN may be passed over."
+    larger_number, -math.inf, "The maximum of the `count` elements at x; a NaN may be passed over."
 )
 row_max = _reduction(larger, -math.inf, "The maximum of the `count` elements at x; a NaN wins.")

@@ -11,7 +11,7 @@ from fastnn.kernels.numba_kernels.memory import inlined, offset
 from fastnn.kernels.numba_kernels.reductions import row_sum
 
 # Elements of a block.
-BLOCK = 512
+BLOCK = 1024
 
 
 @inlined

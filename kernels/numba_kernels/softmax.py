@@ -5,16 +5,21 @@ from __future__ import annotations
 from fastnn.kernels.numba_kernels import vector_math
 from fastnn.kernels.numba_kernels.exp_rows import (
     BLOCK_ROWS,
-    BLOCK_SIZE,
     SCRATCH,
+    TOPS,
     exp_block_rows,
     exp_rows,
+    fill,
+    first_top,
     scale_rows,
+    turned_or,
     whole_lanes,
 )
-from fastnn.kernels.numba_kernels.memory import free, heap, like, offset, share, stack
+from fastnn.kernels.numba_kernels.memory import like, null, offset, share, stack
 from fastnn.kernels.numba_kernels.registry import kernel
 from fastnn.kernels.numba_kernels.rows import BLOCK, add_row_sums, block_rows
+from fastnn.kernels.numba_kernels.turned_rows import SHORT_ROW
+from fastnn.kernels.numba_kernels.wide_rows import softmax_backward_wide
 
 _GRAIN = 16
 
@@ -24,48 +29,47 @@ def softmax(t, n, s, thread, threads):
     """y[i, j] = e^x[i, j] / Σ_j e^x[i, j], the row's maximum taken off x first."""
     columns = n[1]
     step = exp_block_rows(columns)
-    top, total, zeros = stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
-    e = heap(t[0], 2 * columns) if columns > BLOCK_SIZE else stack(t[0], SCRATCH)
-    centred = offset(e, max(columns, BLOCK_SIZE))
+    top, total, zeros = stack(t[0], TOPS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
+    turned, turned_e = stack(t[0], SCRATCH), stack(t[0], SCRATCH)
     begin, end = share(n[0], _GRAIN, thread, threads)
-    for k in range(BLOCK_ROWS):
-        zeros[k] = like(zeros[0], 0)
+    fill(zeros, 0)
+    first_top(offset(t[0], begin * columns), end - begin, columns, top)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
+        x, y = offset(t[0], i * columns), offset(t[1], i * columns)
+        e = turned_or(y, columns, turned_e)
+        exp_rows(x, count, columns, i + count == end, turned, e, top, total)
         for k in range(whole_lanes(count)):
             total[k] = like(total[k], 1) / total[k]
-        scale_rows(e, count, columns, total, zeros, offset(t[1], i * columns))
-    if columns > BLOCK_SIZE:
-        free(e)
+        scale_rows(e, count, columns, zeros, total, zeros, y)
+        top[0] = top[count]
 
 
 @kernel
 def softmax_backward(t, n, s, thread, threads):
     """dx[i, j] = y[i, j] (dy[i, j] − Σ_j dy[i, j] y[i, j]), y the output of softmax."""
     columns = n[1]
+    begin, end = share(n[0], _GRAIN, thread, threads)
+    if columns > SHORT_ROW:
+        first = begin * columns
+        dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
+        softmax_backward_wide(dy, y, end - begin, columns, dx)
+        return
     step = block_rows(columns)
     block, dot = stack(t[0], BLOCK), stack(t[0], BLOCK)
-    begin, end = share(n[0], _GRAIN, thread, threads)
     for i in range(begin, end, step):
-        count = min(step, end - i)
+        count, first = min(step, end - i), i * columns
+        dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
+        for k in range(count * columns):
+            block[k] = dy[k] * y[k]
         for k in range(count):
             dot[k] = like(dot[k], 0)
-        for j in range(0, columns, BLOCK):
-            width = min(BLOCK, columns - j)
-            dy, y = offset(t[0], i * columns + j), offset(t[1], i * columns + j)
-            for k in range(count * width):
-                block[k] = dy[k] * y[k]
-            add_row_sums(block, dot, count, width)
-        for j in range(0, columns, BLOCK):
-            width = min(BLOCK, columns - j)
-            first = i * columns + j
-            dy, y, dx = offset(t[0], first), offset(t[1], first), offset(t[2], first)
-            for row in range(count):
-                for k in range(row * width, (row + 1) * width):
-                    block[k] = y[k] * (dy[k] - dot[row])
-            for k in range(count * width):
-                dx[k] = block[k]
+        add_row_sums(block, dot, count, columns)
+        for row in range(count):
+            for k in range(row * columns, (row + 1) * columns):
+                block[k] = y[k] * (dy[k] - dot[row])
+        for k in range(count * columns):
+            dx[k] = block[k]
 
 
 @kernel
@@ -73,17 +77,17 @@ def log_softmax(t, n, s, thread, threads):
     """y[i, j] = x[i, j] − log Σ_j e^x[i, j], the row's maximum taken off x first."""
     columns = n[1]
     step = exp_block_rows(columns)
-    top, total, ones = stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
-    e = heap(t[0], 2 * columns) if columns > BLOCK_SIZE else stack(t[0], SCRATCH)
-    centred = offset(e, max(columns, BLOCK_SIZE))
+    top, total, ones = stack(t[0], TOPS), stack(t[0], BLOCK_ROWS), stack(t[0], BLOCK_ROWS)
+    turned, turned_e = stack(t[0], SCRATCH), stack(t[0], SCRATCH)
     begin, end = share(n[0], _GRAIN, thread, threads)
-    for k in range(BLOCK_ROWS):
-        ones[k] = like(ones[0], 1)
+    fill(ones, 1)
+    first_top(offset(t[0], begin * columns), end - begin, columns, top)
     for i in range(begin, end, step):
         count = min(step, end - i)
-        exp_rows(offset(t[0], i * columns), count, columns, centred, e, top, total)
+        x, y = offset(t[0], i * columns), offset(t[1], i * columns)
+        e = turned_or(null(y), columns, turned_e)
+        exp_rows(x, count, columns, i + count == end, turned, e, top, total)
         for k in range(whole_lanes(count)):
             total[k] = -vector_math.log(total[k])
-        scale_rows(centred, count, columns, ones, total, offset(t[1], i * columns))
-    if columns > BLOCK_SIZE:
-        free(e)
+        scale_rows(turned_or(x, columns, turned), count, columns, top, ones, total, y)
+        top[0] = top[count]

@@ -18,7 +18,9 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     VECTOR_BYTES,
     broadcast,
     carried_loop,
+    choose,
     first_lanes,
+    hidden,
     lanes_of,
     load,
     multiply_add,
@@ -52,12 +54,12 @@ element_bytes = _of_dtype(lambda lanes: VECTOR_BYTES // lanes)
 
 @intrinsic
 def tile(typingctx, rows, columns, k, a, b, c, start, mask, relu):
-    """c (rows, columns) = relu?(start + a (rows, k) b (k, columns)) · 1[mask > 0]?.
+    """c (rows, columns) = relu?(start + a (rows, k) b (k, columns)) · 1[mask > 0]?, tile after tile.
 
     Matrices are tuples: a is (pointer, row stride, column stride), the others (pointer, row stride), with
-    adjacent columns. `start` (what the sums begin from) and `mask` may have null pointers. rows ≤ TILE_ROWS
-    and columns ≤ tile_columns; or rows ≤ 2 and columns = wide_columns. Every element is one chain of
-    multiply-adds over k in ascending order. c may alias none of the others but start.
+    adjacent columns. `start` (what the sums begin from) and `mask` may have null pointers. 1 ≤ columns ≤
+    tile_columns, or rows ≤ 2 and columns = wide_columns. Every element is one chain of multiply-adds over k
+    in ascending order. c may alias none of the others but start.
     """
 
     def codegen(context, builder, signature, args):
@@ -75,39 +77,57 @@ def tile(typingctx, rows, columns, k, a, b, c, start, mask, relu):
 
 
 def _tile_function(module: ir.Module, real: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-    """The function that goes to the loop for the tile's number of rows and vectors."""
+    """The function that goes to the tiles of the panel's width, the last of which may have fewer rows."""
     name = f"fastnn.tile.{real}"
     if name in module.globals:
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
     rows, columns = function.args[:2]
     lanes = lanes_of(real)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    widths = [builder.icmp_signed("<=", columns, INT64(width * lanes)) for width in (1, 2)]
+
+    def emit(first: ir.Value, count: int, vectors: int, is_partial: bool) -> None:
+        _Tile(builder, function.args, real, first, count, vectors, is_partial).emit()
+
+    def rest(first: ir.Value, most: int, vectors: int, is_partial: bool) -> None:
+        """The rows from `first` on, at most so many."""
+        end = function.append_basic_block("end")
+        switch = builder.switch(builder.sub(rows, first), end)
+        for count in range(1, most + 1):
+            builder.position_at_end(function.append_basic_block(f"tile_{count}x{vectors}"))
+            switch.add_case(INT64(count), builder.block)
+            emit(first, count, vectors, is_partial)
+            builder.branch(end)
+        builder.position_at_end(end)
+
+    def panel(shape: tuple[int, bool] | None) -> None:
+        if shape is None:
+            rest(INT64(0), _WIDE_ROWS, _WIDE_VECTORS, False)
+            return
+        whole = builder.sub(rows, builder.urem(rows, INT64(TILE_ROWS)))
+
+        def whole_tile(first: ir.Value, values: list[ir.Value]) -> list[ir.Value]:
+            emit(first, TILE_ROWS, *shape)
+            return values
+
+        carried_loop(builder, INT64(0), whole, TILE_ROWS, [], whole_tile)
+        rest(whole, TILE_ROWS - 1, *shape)
+
     is_full = builder.icmp_signed("==", columns, INT64(2 * lanes))
-    shape = INT64(_WIDE_VECTORS)
-    for condition, vectors in ((widths[1], 2), (widths[0], 1), (is_full, 0)):
-        shape = builder.select(condition, INT64(vectors), shape)
-    case = builder.add(builder.mul(rows, INT64(16)), shape)
-    end = function.append_basic_block("end")
-    switch = builder.switch(case, end)
-    for vectors, most_rows in ((0, TILE_ROWS), (1, TILE_ROWS), (2, TILE_ROWS), (_WIDE_VECTORS, _WIDE_ROWS)):
-        for count in range(1, most_rows + 1):
-            block = function.append_basic_block(f"tile_{count}x{vectors}")
-            switch.add_case(INT64(16 * count + vectors), block)
-            loop = ir.IRBuilder(block)
-            _Tile(loop, function.args, real, count, vectors or 2, is_partial=0 < vectors <= 2).emit()
-            loop.branch(end)
-    ir.IRBuilder(end).ret_void()
+    widths = [builder.icmp_signed("<=", columns, INT64(width * lanes)) for width in (1, 2)]
+    choose(builder, [(is_full, (2, False)), (widths[0], (1, True)), (widths[1], (2, True))], panel)
+    builder.ret_void()
     return function
 
 
 class _Tile:
     """The code of a tile of a fixed number of rows and vectors; in a partial one the last vector is cut."""
 
-    def __init__(self, builder, arguments, real, rows, vectors, is_partial):
+    def __init__(self, builder, arguments, real, first, rows, vectors, is_partial):
         self.builder, self.rows, self.vectors = builder, rows, vectors
+        self.first = first  # of its rows
         self.lanes = lanes_of(real)
         self.real = real
         self.vector = ir.VectorType(real, self.lanes)
@@ -141,7 +161,7 @@ class _Tile:
 
     def address(self, matrix: list[ir.Value], row: int, vector: int) -> ir.Value:
         pointer, row_stride = matrix
-        index = self.builder.mul(row_stride, INT64(row))
+        index = self.builder.mul(row_stride, self.builder.add(self.first, INT64(row)))
         return self.builder.gep(pointer, [self.builder.add(index, INT64(vector * self.lanes))])
 
     def load(self, matrix: list[ir.Value], row: int, vector: int) -> ir.Value:
@@ -168,18 +188,27 @@ class _Tile:
         """sums + a b: the loop over k."""
         builder = self.builder
         (a, a_row, a_column), (b, b_row) = self.a, self.b
+        rows = [
+            hidden(builder, builder.gep(a, [builder.mul(a_row, builder.add(self.first, INT64(row)))]))
+            for row in range(self.rows)
+        ]
 
         def step(k, values):
-            a, b, *sums = values
-            b_k = [self.load([b, b_row], 0, vector) for vector in range(self.vectors)]
-            a_k = [
-                broadcast(builder, builder.load(builder.gep(a, [builder.mul(a_row, INT64(row))])), self.lanes)
-                for row in range(self.rows)
+            at, b, *sums = values
+            b_k = [
+                load(
+                    builder,
+                    builder.gep(b, [INT64(vector * self.lanes)]),
+                    self.vector,
+                    self.lane_masks[vector],
+                )
+                for vector in range(self.vectors)
             ]
+            a_k = [broadcast(builder, builder.load(builder.gep(row, [at])), self.lanes) for row in rows]
             updated = [
                 multiply_add(builder, a_k[row], b_k[vector], x)
                 for x, (row, vector) in zip(sums, self.cells(), strict=True)
             ]
-            return [builder.gep(a, [a_column]), builder.gep(b, [b_row]), *updated]
+            return [builder.add(at, a_column), builder.gep(b, [b_row]), *updated]
 
-        return carried_loop(builder, INT64(0), self.k, 1, [a, b, *sums], step)[2:]
+        return carried_loop(builder, INT64(0), self.k, 1, [INT64(0), b, *sums], step, unroll=False)[2:]

@@ -14,29 +14,93 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels.exponential import emit_exp
-from fastnn.kernels.numba_kernels.memory import inlined, offset
-from fastnn.kernels.numba_kernels.packing import turn_in, turn_out
-from fastnn.kernels.numba_kernels.tile import vector_lanes
-from fastnn.kernels.numba_kernels.vector_ir import INT64, carried_loop, constant, lanes_of, load, store
+from fastnn.kernels.numba_kernels.packing import row_addresses, turned
+from fastnn.kernels.numba_kernels.vector_ir import (
+    INT64,
+    call_function,
+    carried_loop,
+    choose,
+    constant,
+    first_lanes,
+    lanes_of,
+    load,
+    store,
+)
 
 # The longest rows that are turned.
 SHORT_ROW = 32
 
 
-@inlined
-def load_turned(x, rows, columns, tile):
-    """tile[j, i] = x[i, j]."""
-    lanes = vector_lanes(x)
-    for j in range(0, columns, lanes):
-        turn_in(rows, min(lanes, columns - j), offset(x, j), columns, offset(tile, j * lanes), lanes)
+def _over_squares(builder, real, rows, columns, square) -> None:
+    """square(j, mask of the columns from j on, rows or None for all lanes), the last square first."""
+    lanes = lanes_of(real)
+    last = builder.and_(builder.sub(columns, INT64(1)), INT64(-lanes))
+    is_whole = builder.icmp_signed("==", rows, INT64(lanes))
+
+    def body(count):
+        def step(done, values):
+            j = builder.sub(last, done)
+            square(j, first_lanes(builder, builder.sub(columns, j), lanes), count)
+            return values
+
+        carried_loop(builder, INT64(0), columns, lanes, [], step)
+
+    choose(builder, [(is_whole, "whole")], lambda case: body(None if case else rows))
 
 
-@inlined
-def store_turned(tile, y, rows, columns):
-    """y[i, j] = tile[j, i]."""
-    lanes = vector_lanes(y)
-    for j in range(0, columns, lanes):
-        turn_out(min(lanes, columns - j), rows, offset(tile, j * lanes), lanes, offset(y, j), columns)
+def _emit_load(builder, real, x, rows, columns, tile) -> None:
+    lanes = lanes_of(real)
+    vector = ir.VectorType(real, lanes)
+
+    def square(j, mask, count):
+        sources = row_addresses(builder, builder.gep(x, [j]), columns, lanes, count)
+        targets = row_addresses(
+            builder, builder.gep(tile, [builder.mul(j, INT64(lanes))]), INT64(lanes), lanes
+        )
+        loaded = [load(builder, at, vector, mask) for at in sources]
+        for column, at in zip(turned(builder, loaded), targets, strict=True):
+            store(builder, column, at)
+
+    _over_squares(builder, real, rows, columns, square)
+
+
+@intrinsic
+def load_turned(typingctx, x, rows, columns, tile):
+    """tile[j, i] = x[i, j]; the tile has room for whole squares, of lanes x lanes."""
+
+    def codegen(context, builder, signature, args):
+        call_function(context, builder, signature, args, "load_turned", _emit_load)
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64, types.int64, tile), codegen
+
+
+def _emit_store(builder, real, tile, y, rows, columns) -> None:
+    lanes = lanes_of(real)
+    vector = ir.VectorType(real, lanes)
+
+    def square(j, mask, count):
+        sources = row_addresses(
+            builder, builder.gep(tile, [builder.mul(j, INT64(lanes))]), INT64(lanes), lanes
+        )
+        targets = row_addresses(builder, builder.gep(y, [j]), columns, lanes, count)
+        loaded = [load(builder, at, vector) for at in sources]
+        # The last first: what stands for the rows beyond it is overwritten.
+        for row, at in reversed(list(zip(turned(builder, loaded), targets, strict=True))):
+            store(builder, row, at, mask)
+
+    _over_squares(builder, real, rows, columns, square)
+
+
+@intrinsic
+def store_turned(typingctx, tile, y, rows, columns):
+    """y[i, j] = tile[j, i]; the tile has whole squares, as load_turned's."""
+
+    def codegen(context, builder, signature, args):
+        call_function(context, builder, signature, args, "store_turned", _emit_store)
+        return context.get_dummy_value()
+
+    return types.void(tile, y, types.int64, types.int64), codegen
 
 
 def _columns_of(context, builder, signature, args, tiles: int):
@@ -53,7 +117,7 @@ def _columns_of(context, builder, signature, args, tiles: int):
 
 @intrinsic
 def exp_turned(typingctx, x, e, columns, top, total):
-    """top[i] = max_j x[j, i], x −= top, e = e^x and total[i] = Σ_j e[j, i].
+    """top[i] = max_j x[j, i], e = e^(x − top) and total[i] = Σ_j e[j, i].
 
     x and e are tiles, top and total vectors. A NaN may be passed over by the maximum.
     """
@@ -72,7 +136,6 @@ def exp_turned(typingctx, x, e, columns, top, total):
             x_at, e_at = column(j)
             x_j = builder.fsub(load(builder, x_at, vector), top_lanes)
             e_j = emit_exp(builder, x_j)
-            store(builder, x_j, x_at)
             store(builder, e_j, e_at)
             return [builder.fadd(values[0], e_j)]
 
@@ -85,21 +148,21 @@ def exp_turned(typingctx, x, e, columns, top, total):
 
 
 @intrinsic
-def scale_turned(typingctx, x, y, columns, factor, addend):
-    """y[j, i] = factor[i] x[j, i] + addend[i]; x and y are tiles, factor and addend vectors."""
+def scale_turned(typingctx, x, y, columns, subtrahend, factor, addend):
+    """y[j, i] = factor[i] (x[j, i] − subtrahend[i]) + addend[i]; x and y are tiles, the others vectors."""
 
     def codegen(context, builder, signature, args):
-        columns, factor, addend = args[2:]
         vector, column = _columns_of(context, builder, signature, args, 2)
-        factor, addend = load(builder, factor, vector), load(builder, addend, vector)
+        columns = args[2]
+        subtrahend, factor, addend = (load(builder, values, vector) for values in args[3:])
 
         def scale(j, values):
             x_at, y_at = column(j)
-            product = builder.fmul(factor, load(builder, x_at, vector))
+            product = builder.fmul(factor, builder.fsub(load(builder, x_at, vector), subtrahend))
             store(builder, builder.fadd(product, addend), y_at)
             return values
 
         carried_loop(builder, INT64(0), columns, 1, [], scale)
         return context.get_dummy_value()
 
-    return types.void(x, y, types.int64, factor, addend), codegen
+    return types.void(x, y, types.int64, subtrahend, factor, addend), codegen

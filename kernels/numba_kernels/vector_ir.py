@@ -36,6 +36,16 @@ def constant(type_: ir.Type, value: float) -> ir.Constant:
     return ir.Constant(type_, [value] * type_.count if isinstance(type_, ir.VectorType) else value)
 
 
+def kept(builder: ir.IRBuilder, type_: ir.Type, value: float) -> ir.Value:
+    """A constant that LLVM takes for a variable: outside the loop it is put in a register, and stays there.
+
+    As constants they would be loaded anew in every iteration of a loop in a large function, each from an
+    address of 64 bits that an instruction of its own makes.
+    """
+    same = ir.InlineAsm(ir.FunctionType(type_, [type_]), "", "=x,0")
+    return builder.call(same, [constant(type_, value)], attrs=("nounwind", "readnone"))
+
+
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a b + c, of numbers or vectors: rounded once where the processor has a fused multiply-add."""
     is_vector = isinstance(a.type, ir.VectorType)
@@ -50,7 +60,7 @@ def polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: tuple[float, ..
     square = builder.fmul(x, x)
     sums = []
     for powers in (coefficients[0::2], coefficients[1::2]):
-        total, *rest = (constant(x.type, value) for value in reversed(powers))
+        total, *rest = (kept(builder, x.type, value) for value in reversed(powers))
         for value in rest:
             total = multiply_add(builder, total, square, value)
         sums.append(total)
@@ -107,6 +117,13 @@ def store(builder: ir.IRBuilder, x: ir.Value, pointer: ir.Value, mask: ir.Value 
     builder.call(masked_store, [x, pointer, INT32(size), mask])
 
 
+def hidden(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+    """The same pointer, but LLVM doesn't know that. Of pointers with one distance between them it would make
+    a chain of additions in every iteration of a loop, which takes longer than the loop's work.
+    """
+    return builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)
+
+
 def prefetch(builder: ir.IRBuilder, pointer: ir.Value, ahead: int, *, to_write: bool = False) -> None:
     """Ask for the cache line `ahead` elements on."""
     at = builder.gep(pointer, [INT64(ahead)])
@@ -122,8 +139,13 @@ def carried_loop(
     step: int,
     values: list[ir.Value],
     body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+    *,
+    unroll: bool = True,
 ) -> list[ir.Value]:
-    """`values = body(k, values)` for k in range(begin, end, step): the values stay in registers."""
+    """`values = body(k, values)` for k in range(begin, end, step): the values stay in registers.
+
+    LLVM may unroll it, unless told not to: the processor prefetches for a load whose steps are small.
+    """
     before = builder.block
     head, inside, after = (builder.function.append_basic_block(name) for name in ("head", "body", "after"))
     builder.branch(head)
@@ -135,7 +157,12 @@ def carried_loop(
     for phi, first, value in zip(phis, (begin, *values), updated, strict=True):
         phi.add_incoming(first, before)
         phi.add_incoming(value, builder.block)
-    builder.branch(head)
+    back = builder.branch(head)
+    if not unroll:
+        rule = builder.module.add_metadata(["llvm.loop.unroll.disable"])
+        loop = builder.module.add_metadata([rule])
+        loop.operands = (loop, rule)  # a loop's name is a node that begins with itself
+        back.set_metadata("llvm.loop", loop)
     builder.position_at_end(after)
     return running
 
@@ -163,6 +190,7 @@ def call_function(context, builder, signature, args, name: str, emit: Callable[.
     if name not in module.globals:
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [arg.type for arg in args]), name)
         function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")  # within a large function it would have fewer registers
         body = ir.IRBuilder(function.append_basic_block("entry"))
         emit(body, real, *function.args)
         body.ret_void()
