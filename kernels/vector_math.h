@@ -119,6 +119,9 @@ VECTOR_MATH double log1p_polynomial_f64(double t, double square) {
     return even + t * odd;
 }
 
+/* A row's vectors of sums: short vectors have more of them, for sums of as few numbers. */
+#define ROW_SUMS (64 / VECTOR_BYTES)
+
 #define REAL float
 #define BITS uint32_t
 #define NAME(name) name##_f32

@@ -154,13 +154,16 @@ VECTOR_MATH REAL NAME(max)(const REAL *x, int64_t count) {
    On the way *next_top becomes the maximum of `next`, another row of as many elements, at least a vector: its loads
    then wait beside the exponentials. */
 VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e, const REAL *next, REAL *next_top) {
-    VECTOR sums = {0}, tops = NAME(load)(next + count - LANES);
+    VECTOR sums[ROW_SUMS] = {{0}}, tops = NAME(load)(next + count - LANES);
     int64_t k = 0;
     for (; k + LANES <= count; k += LANES) {
         const VECTOR e_k = NAME(exp_lanes)(NAME(load)(x + k) - top);
         tops = NAME(larger)(NAME(load)(next + k), tops);
         if (e) NAME(store)(e + k, e_k);
-        sums += e_k;
+        const VECTOR sum = sums[0] + e_k; /* they take turns */
+#pragma GCC unroll 4
+        for (int i = 1; i < ROW_SUMS; i++) sums[i - 1] = sums[i];
+        sums[ROW_SUMS - 1] = sum;
     }
     if (k < count) {
         const int rest = (int)(count - k);
@@ -168,12 +171,13 @@ VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e, 
         NAME(store)(lanes, NAME(exp_lanes)(NAME(load_partial)(x + k, rest) - top));
         const VECTOR e_k = NAME(load_partial)(lanes, rest);
         if (e) NAME(store_partial)(e + k, e_k, rest);
-        sums += e_k;
+        sums[0] += e_k;
     }
+    for (int i = 1; i < ROW_SUMS; i++) sums[0] += sums[i];
     *next_top = NAME(largest_lane)(tops);
 #pragma GCC unroll 4
-    for (int round = 0; 1 << round < LANES; round++) sums += NAME(swap_lanes)(sums, round);
-    return sums[0];
+    for (int round = 0; 1 << round < LANES; round++) sums[0] += NAME(swap_lanes)(sums[0], round);
+    return sums[0][0];
 }
 #undef VECTOR
 #undef LANES
