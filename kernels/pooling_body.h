@@ -243,40 +243,89 @@ FASTNN_INLINE void NAME(pool_wide)(const int average, const pooling *o, const RE
     }
 }
 
-/* dx += dy of the windows (p, q … q + LANES − 1), at the pixel that each one's maximum has, found for all of
-   them together; `padded` is x between columns of −∞. */
-FASTNN_INLINE void NAME(max_windows_backward)(const int64_t stride, const pooling *o, int relu, const REAL *dy,
-                                              const REAL *padded, int64_t p, int64_t q, REAL *dx) {
+/* Going back, what the windows of an output row give lies between zeros, in rows of this width, each from
+   `outputs_before` on: a pixel meets none of the windows there. */
+static inline int64_t NAME(outputs_before)(const pooling *o) { return (o->s - 1) / o->stride_w; }
+static inline int64_t NAME(outputs_width)(const pooling *o) {
+    const int64_t columns = larger(o->out_w, (o->w - 1) / o->stride_w + 1);
+    return NAME(outputs_before)(o) + round_up(columns, LANES) + (o->stride_w - 1 + o->pad_left) / o->stride_w;
+}
+
+/* The output rows whose windows cover row i: begin and end. */
+static inline int64_t NAME(first_output)(const pooling *o, int64_t i) {
+    return larger(0, ceil_divide(i + o->pad_top - o->r + 1, o->stride_h));
+}
+static inline int64_t NAME(last_output)(const pooling *o, int64_t i) {
+    return smaller(o->out_h, (i + o->pad_top) / o->stride_h + 1);
+}
+
+/* to[j] = Σ of `given` over the windows of the output rows [begin, end) that cover the row's column j; with `places`
+   only over those whose place is this pixel, which is number (top − p stride_h) s + v of a window of row p in
+   its column v. Column n stride + d meets the windows n + (d + pad_left − v) / stride. */
+FASTNN_INLINE void NAME(gather_outputs)(const int64_t stride, const int64_t s, const pooling *o, const REAL *given,
+                                        const NAME(lane) * places, int64_t begin, int64_t end, int64_t top,
+                                        REAL *to) {
+    const int64_t width = NAME(outputs_width)(o), before = NAME(outputs_before)(o);
+    for (int64_t n = 0; n * stride < o->w; n += LANES) {
+        const int64_t left = o->w - n * stride;
+        VECTOR sum[2];
+#pragma GCC unroll 2
+        for (int64_t d = 0; d < stride; d++) {
+            const int64_t phase = (d + o->pad_left) % stride, shift = (d + o->pad_left) / stride;
+            VECTOR total = {0};
+            for (int64_t p = begin; p < end; p++)
+                for (int64_t v = phase, at = p * width + before + n + shift; v < s; v += stride, at--) {
+                    VECTOR value = NAME(load)(given + at);
+                    if (places) {
+                        MASK place;
+                        memcpy(&place, places + at, sizeof place);
+                        const MASK here = place == (MASK){0} + (NAME(lane))((top - p * o->stride_h) * s + v);
+                        value = NAME(select)(here, value, (VECTOR){0});
+                    }
+                    total += value;
+                }
+            if (stride <= 2) sum[d] = total;
+            else
+                for (int64_t l = 0; l < LANES && l * stride + d < left; l++) to[(n + l) * stride + d] = total[l];
+        }
+        if (stride == 1) NAME(store_some)(to + n, sum[0], left);
+        else if (stride == 2) {
+            NAME(store_some)(to + 2 * n, NAME(interleave)(sum[0], sum[1], 0), left);
+            NAME(store_some)(to + 2 * n + LANES, NAME(interleave)(sum[0], sum[1], 1), left - LANES);
+        }
+    }
+}
+
+/* The places of the maxima of the windows (p, q … q + LANES − 1), in a window's row order, and what they are given;
+   `padded` is x between columns of −∞. */
+FASTNN_INLINE void NAME(find_maxima)(const int64_t stride, const int64_t s, const pooling *o, int relu,
+                                     const REAL *dy, const REAL *padded, int64_t p, int64_t q, REAL *given,
+                                     NAME(lane) * places) {
     const int64_t width = NAME(padded_width)(o), count = smaller(LANES, o->out_w - q);
     const int64_t top = p * o->stride_h - o->pad_top, first = larger(0, top);
     VECTOR best = (VECTOR){0} + (REAL)-INFINITY;
-    MASK place = {0}; /* in x, from the window's first pixel on */
+    MASK place; /* where all are −∞, the first one inside */
+    for (int l = 0; l < LANES; l++)
+        place[l] = (NAME(lane))((first - top) * s + larger(0, o->pad_left - (q + l) * stride));
     for (int64_t i = first; i < smaller(top + o->r, o->h); i++)
-        for (int64_t v = 0; v < o->s; v++) {
+        for (int64_t v = 0; v < s; v++) {
             const VECTOR value = NAME(load_every)(padded + i * width + q * stride + v, stride, count);
-            const MASK takes = NAME(takes)(value, best), here = (MASK){0} + (NAME(lane))((i - first) * o->w + v);
+            const MASK takes = NAME(takes)(value, best), here = (MASK){0} + (NAME(lane))((i - top) * s + v);
             best = NAME(select)(takes, value, best);
             place = (here & takes) | (place & ~takes);
         }
     VECTOR gradient = NAME(load_some)(dy + p * o->out_w + q, count);
     if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
-    REAL maximum[LANES], part[LANES];
-    NAME(lane) places[LANES];
-    NAME(store)(maximum, best);
-    NAME(store)(part, gradient);
-    memcpy(places, &place, sizeof place);
-    dx += first * o->w - o->pad_left;
-    for (int64_t l = 0; l < count; l++) {
-        const int64_t left = (q + l) * stride;
-        /* Where all are −∞, the first one inside. */
-        dx[maximum[l] == (REAL)-INFINITY ? larger(o->pad_left, left) : left + places[l]] += part[l];
-    }
+    const int64_t at = p * NAME(outputs_width)(o) + NAME(outputs_before)(o) + q;
+    NAME(store)(given + at, gradient);
+    memcpy(places + at, &place, sizeof place);
 }
 
-FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const pooling *o, int relu, const REAL *dy,
-                                            const REAL *x, REAL *padded, REAL *dx) {
+/* `given` and `places` have room for out_h rows of outputs_width. */
+FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const int64_t s, const pooling *o, int relu,
+                                            const REAL *dy, const REAL *x, REAL *padded, REAL *given,
+                                            NAME(lane) * places, REAL *dx) {
     const int64_t width = NAME(padded_width)(o);
-    memset(dx, 0, (size_t)(o->h * o->w) * sizeof(REAL));
     for (int64_t i = 0; i < o->h; i++) {
         REAL *row = padded + i * width;
         for (int64_t j = 0; j < o->pad_left; j++) row[j] = (REAL)-INFINITY;
@@ -285,7 +334,10 @@ FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const pooling 
     }
     for (int64_t p = 0; p < o->out_h; p++)
         for (int64_t q = 0; q < o->out_w; q += LANES)
-            NAME(max_windows_backward)(stride, o, relu, dy, padded, p, q, dx);
+            NAME(find_maxima)(stride, s, o, relu, dy, padded, p, q, given, places);
+    for (int64_t i = 0; i < o->h; i++)
+        NAME(gather_outputs)(stride, s, o, given, places, NAME(first_output)(o, i), NAME(last_output)(o, i),
+                             i + o->pad_top, dx + i * o->w);
 }
 
 /* The place in x[0 … count − 1] of its maximum, the first one's, or the last NaN's. */
@@ -316,20 +368,21 @@ static void NAME(max_wide_backward)(const pooling *o, int relu, const REAL *dy, 
         }
 }
 
-/* dx: the parts of a row of windows side by side first, then that row on every row of theirs. */
-static void NAME(average_plane_backward)(const pooling *o, const REAL *dy, REAL *row, REAL *dx) {
-    const REAL count = (REAL)(o->r * o->s);
-    memset(dx, 0, (size_t)(o->h * o->w) * sizeof(REAL));
+/* Along the columns of every output row first, into out_h rows of w, then down the rows; `given` has room for one of
+   outputs_width. */
+FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int64_t s, const pooling *o,
+                                                const REAL *dy, REAL *given, REAL *rows, REAL *dx) {
+    const VECTOR count = (VECTOR){0} + (REAL)(o->r * o->s);
     for (int64_t p = 0; p < o->out_h; p++) {
-        const int64_t top = p * o->stride_h - o->pad_top;
-        memset(row, 0, (size_t)o->w * sizeof(REAL));
-        for (int64_t q = 0; q < o->out_w; q++) {
-            const int64_t left = q * o->stride_w - o->pad_left, end = smaller(left + o->s, o->w);
-            const REAL part = dy[p * o->out_w + q] / count;
-            for (int64_t j = larger(0, left); j < end; j++) row[j] += part;
-        }
-        for (int64_t i = larger(0, top); i < smaller(top + o->r, o->h); i++)
-            for (int64_t j = 0; j < o->w; j++) dx[i * o->w + j] += row[j];
+        REAL *to = given + NAME(outputs_before)(o);
+        for (int64_t q = 0; q < o->out_w; q += LANES)
+            NAME(store)(to + q, NAME(load_some)(dy + p * o->out_w + q, o->out_w - q) / count);
+        NAME(gather_outputs)(stride, s, o, given, NULL, 0, 1, 0, rows + p * o->w);
+    }
+    for (int64_t i = 0; i < o->h; i++) {
+        const int64_t begin = NAME(first_output)(o, i), end = NAME(last_output)(o, i);
+        if (begin < end) NAME(combine_rows)(1, rows + begin * o->w, end - begin, o->w, dx + i * o->w);
+        else memset(dx + i * o->w, 0, (size_t)o->w * sizeof(REAL));
     }
 }
 
@@ -343,6 +396,12 @@ static void NAME(average_plane_backward)(const pooling *o, const REAL *dy, REAL 
         case 3: form(3, __VA_ARGS__); break;                                                                 \
         default: form(o->stride_w, __VA_ARGS__);                                                             \
     }
+
+/* `form`(stride, s, …) with both as constants for 3 x 3 windows with strides of 1 and 2, which most that overlap are. */
+#define WITH_WINDOW(form, ...)                                                                               \
+    if (o->s == 3 && o->stride_w == 1) form(1, 3, __VA_ARGS__);                                              \
+    else if (o->s == 3 && o->stride_w == 2) form(2, 3, __VA_ARGS__);                                         \
+    else WITH_STRIDE(form, o->s, __VA_ARGS__)
 
 /* y = every window's maximum (a NaN wins) or its average, with padding as zeros. */
 FASTNN_INLINE void NAME(pool)(const int average, const pooling *o, const REAL *x, REAL *y, int64_t thread,
@@ -374,13 +433,20 @@ static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, 
                                     int64_t thread, int64_t threads) {
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
     const int in_lanes = is_narrow(o);
-    REAL *padded = in_lanes ? arena((size_t)(o->h * NAME(padded_width)(o)) * sizeof(REAL)) : NULL;
+    const int64_t padded_size = o->h * NAME(padded_width)(o), given_size = o->out_h * NAME(outputs_width)(o);
+    REAL *padded = NULL, *given = NULL;
+    NAME(lane) *places = NULL;
+    if (in_lanes) {
+        padded = arena((size_t)(padded_size + 2 * given_size) * sizeof(REAL));
+        given = padded + padded_size, places = (NAME(lane) *)(given + given_size);
+        memset(given, 0, (size_t)(2 * given_size) * sizeof(REAL));
+    }
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         const REAL *dy_plane = dy + plane * out_area, *x_plane = x + plane * area;
         if (is_pairs(o) && o->w <= LANES) NAME(max_pairs_backward)(2, o, relu, dy_plane, x_plane, dx + plane * area);
         else if (is_pairs(o)) NAME(max_pairs_backward)(1, o, relu, dy_plane, x_plane, dx + plane * area);
         else if (!in_lanes) NAME(max_wide_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
-        else WITH_STRIDE(NAME(max_plane_backward), o, relu, dy_plane, x_plane, padded, dx + plane * area)
+        else WITH_WINDOW(NAME(max_plane_backward), o, relu, dy_plane, x_plane, padded, given, places, dx + plane * area)
     }
 }
 
@@ -388,14 +454,17 @@ static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, 
 static void NAME(average_pool_backward)(const pooling *o, const REAL *dy, REAL *dx, int64_t thread,
                                         int64_t threads) {
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
-    REAL *row = arena((size_t)o->w * sizeof(REAL));
+    const int64_t width = NAME(outputs_width)(o);
+    REAL *given = arena((size_t)(width + o->out_h * o->w) * sizeof(REAL)), *rows = given + width;
+    memset(given, 0, (size_t)width * sizeof(REAL));
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         if (is_pairs(o) && o->w <= LANES) NAME(average_pairs_backward)(2, o, dy + plane * out_area, dx + plane * area);
         else if (is_pairs(o)) NAME(average_pairs_backward)(1, o, dy + plane * out_area, dx + plane * area);
-        else NAME(average_plane_backward)(o, dy + plane * out_area, row, dx + plane * area);
+        else WITH_WINDOW(NAME(average_plane_backward), o, dy + plane * out_area, given, rows, dx + plane * area)
     }
 }
 
+#undef WITH_WINDOW
 #undef WITH_STRIDE
 #undef VECTOR
 #undef MASK
