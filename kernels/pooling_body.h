@@ -261,82 +261,119 @@ static inline int64_t NAME(last_output)(const pooling *o, int64_t i) {
 
 /* to[j] = Σ of `given` over the windows of the output rows [begin, end) that cover the row's column j; with `places`
    only over those whose place is this pixel, which is number (top − p stride_h) s + v of a window of row p in
-   its column v. Column n stride + d meets the windows n + (d + pad_left − v) / stride. */
+   its column v. The columns v ≡ phase meet each other at the columns n stride + d of the image. */
 FASTNN_INLINE void NAME(gather_outputs)(const int64_t stride, const int64_t s, const pooling *o, const REAL *given,
                                         const NAME(lane) * places, int64_t begin, int64_t end, int64_t top,
                                         REAL *to) {
     const int64_t width = NAME(outputs_width)(o), before = NAME(outputs_before)(o);
-    for (int64_t n = 0; n * stride < o->w; n += LANES) {
-        const int64_t left = o->w - n * stride;
-        VECTOR sum[2];
+    for (int64_t n = 0; n * stride < o->w; n += LANES)
+        for (int64_t phases = 0; phases < stride; phases += 2) { /* two by two */
+            const int64_t left = o->w - n * stride;
+            int64_t d[2];
+            VECTOR sum[2] = {{0}, {0}};
 #pragma GCC unroll 2
-        for (int64_t d = 0; d < stride; d++) {
-            const int64_t phase = (d + o->pad_left) % stride, shift = (d + o->pad_left) / stride;
-            VECTOR total = {0};
+            for (int i = 0; i < 2; i++) d[i] = ((phases + i - o->pad_left) % stride + stride) % stride;
             for (int64_t p = begin; p < end; p++)
-                for (int64_t v = phase, at = p * width + before + n + shift; v < s; v += stride, at--) {
-                    VECTOR value = NAME(load)(given + at);
-                    if (places) {
-                        MASK place;
-                        memcpy(&place, places + at, sizeof place);
-                        const MASK here = place == (MASK){0} + (NAME(lane))((top - p * o->stride_h) * s + v);
-                        value = NAME(select)(here, value, (VECTOR){0});
+#pragma GCC unroll 2
+                for (int64_t i = 0; i < smaller(2, stride - phases); i++) {
+                    int64_t at = p * width + before + n + (d[i] + o->pad_left - phases - i) / stride;
+#pragma GCC unroll 4
+                    for (int64_t v = phases + i; v < s; v += stride, at--) {
+                        VECTOR value = NAME(load)(given + at);
+                        if (places) {
+                            MASK place;
+                            memcpy(&place, places + at, sizeof place);
+                            const MASK here = place == (MASK){0} + (NAME(lane))((top - p * o->stride_h) * s + v);
+                            value = NAME(select)(here, value, (VECTOR){0});
+                        }
+                        sum[i] += value;
                     }
-                    total += value;
                 }
-            if (stride <= 2) sum[d] = total;
-            else
-                for (int64_t l = 0; l < LANES && l * stride + d < left; l++) to[(n + l) * stride + d] = total[l];
+            if (stride == 1) NAME(store_some)(to + n, sum[0], left);
+            else if (stride == 2) {
+                const VECTOR even = d[0] ? sum[1] : sum[0], odd = d[0] ? sum[0] : sum[1];
+                NAME(store_some)(to + 2 * n, NAME(interleave)(even, odd, 0), left);
+                NAME(store_some)(to + 2 * n + LANES, NAME(interleave)(even, odd, 1), left - LANES);
+            } else
+                for (int64_t i = 0; i < smaller(2, stride - phases); i++)
+                    for (int64_t l = 0; l < LANES && l * stride + d[i] < left; l++)
+                        to[(n + l) * stride + d[i]] = sum[i][l];
         }
-        if (stride == 1) NAME(store_some)(to + n, sum[0], left);
-        else if (stride == 2) {
-            NAME(store_some)(to + 2 * n, NAME(interleave)(sum[0], sum[1], 0), left);
-            NAME(store_some)(to + 2 * n + LANES, NAME(interleave)(sum[0], sum[1], 1), left - LANES);
-        }
-    }
 }
 
-/* The places of the maxima of the windows (p, q … q + LANES − 1), in a window's row order, and what they are given;
-   `padded` is x between columns of −∞. */
-FASTNN_INLINE void NAME(find_maxima)(const int64_t stride, const int64_t s, const pooling *o, int relu,
-                                     const REAL *dy, const REAL *padded, int64_t p, int64_t q, REAL *given,
-                                     NAME(lane) * places) {
-    const int64_t width = NAME(padded_width)(o), count = smaller(LANES, o->out_w - q);
-    const int64_t top = p * o->stride_h - o->pad_top, first = larger(0, top);
-    VECTOR best = (VECTOR){0} + (REAL)-INFINITY;
-    MASK place; /* where all are −∞, the first one inside */
-    for (int l = 0; l < LANES; l++)
-        place[l] = (NAME(lane))((first - top) * s + larger(0, o->pad_left - (q + l) * stride));
-    for (int64_t i = first; i < smaller(top + o->r, o->h); i++)
+/* Of each window the maximum of its s columns in a row, and which column has it: `row` lies between columns of −∞. */
+FASTNN_INLINE void NAME(row_maxima)(const int64_t stride, const int64_t s, const pooling *o, const REAL *row,
+                                    REAL *best, NAME(lane) * columns) {
+    MASK number;
+#pragma GCC unroll 16
+    for (int l = 0; l < LANES; l++) number[l] = l;
+    for (int64_t q = 0; q < o->out_w; q += LANES) {
+        VECTOR top = (VECTOR){0} + (REAL)-INFINITY;
+        MASK column = (NAME(lane))(o->pad_left - q * stride) - number * (NAME(lane))stride;
+        column &= column > (MASK){0}; /* where all are −∞, the first one inside */
         for (int64_t v = 0; v < s; v++) {
-            const VECTOR value = NAME(load_every)(padded + i * width + q * stride + v, stride, count);
-            const MASK takes = NAME(takes)(value, best), here = (MASK){0} + (NAME(lane))((i - top) * s + v);
-            best = NAME(select)(takes, value, best);
-            place = (here & takes) | (place & ~takes);
+            const VECTOR value = NAME(load_every)(row + q * stride + v, stride, o->out_w - q);
+            const MASK takes = NAME(takes)(value, top), here = (MASK){0} + (NAME(lane))v;
+            top = NAME(select)(takes, value, top);
+            column = (here & takes) | (column & ~takes);
         }
-    VECTOR gradient = NAME(load_some)(dy + p * o->out_w + q, count);
-    if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
-    const int64_t at = p * NAME(outputs_width)(o) + NAME(outputs_before)(o) + q;
-    NAME(store)(given + at, gradient);
-    memcpy(places + at, &place, sizeof place);
+        NAME(store)(best + q, top);
+        memcpy(columns + q, &column, sizeof column);
+    }
 }
 
-/* `given` and `places` have room for out_h rows of outputs_width. */
-FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const int64_t s, const pooling *o, int relu,
-                                            const REAL *dy, const REAL *x, REAL *padded, REAL *given,
-                                            NAME(lane) * places, REAL *dx) {
-    const int64_t width = NAME(padded_width)(o);
-    for (int64_t i = 0; i < o->h; i++) {
-        REAL *row = padded + i * width;
-        for (int64_t j = 0; j < o->pad_left; j++) row[j] = (REAL)-INFINITY;
-        for (int64_t j = o->pad_left + o->w; j < width; j++) row[j] = (REAL)-INFINITY;
-        memcpy(row + o->pad_left, x + i * o->w, (size_t)o->w * sizeof(REAL));
-    }
-    for (int64_t p = 0; p < o->out_h; p++)
-        for (int64_t q = 0; q < o->out_w; q += LANES)
-            NAME(find_maxima)(stride, s, o, relu, dy, padded, p, q, given, places);
+/* Scratch of max_plane_backward: x between columns of −∞; the maxima of its rows and their columns; of every output
+   what it gives and the place in its window that takes it. Each is written for the whole plane before it is
+   read: a load waits long for the stores of two vectors that it lies across. */
+typedef struct {
+    REAL *padded, *best, *given;
+    NAME(lane) *columns, *places;
+} NAME(maxima);
+
+static NAME(maxima) NAME(maxima_in_arena)(const pooling *o) {
+    const int64_t padded = o->h * NAME(padded_width)(o), width = NAME(outputs_width)(o), rows = o->h + o->out_h;
+    REAL *scratch = arena((size_t)(padded + 2 * rows * width) * sizeof(REAL));
+    for (int64_t j = 0; j < padded; j++) scratch[j] = (REAL)-INFINITY;
+    memset(scratch + padded, 0, (size_t)(2 * rows * width) * sizeof(REAL));
+    NAME(maxima) m = {.padded = scratch, .best = scratch + padded};
+    m.given = m.best + o->h * width;
+    m.columns = (NAME(lane) *)(m.best + rows * width);
+    m.places = m.columns + o->h * width;
+    return m;
+}
+
+FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const int64_t s, const pooling *sizes, int relu,
+                                            const REAL *dy, const REAL *x, const NAME(maxima) * m, REAL *dx) {
+    const pooling own = *sizes, *o = &own; /* which no store can be thought to change */
+    const int64_t width = NAME(outputs_width)(o), padded_width = NAME(padded_width)(o);
     for (int64_t i = 0; i < o->h; i++)
-        NAME(gather_outputs)(stride, s, o, given, places, NAME(first_output)(o, i), NAME(last_output)(o, i),
+        memcpy(m->padded + i * padded_width + o->pad_left, x + i * o->w, (size_t)o->w * sizeof(REAL));
+    for (int64_t i = 0; i < o->h; i++)
+        NAME(row_maxima)(stride, s, o, m->padded + i * padded_width, m->best + i * width, m->columns + i * width);
+    for (int64_t p = 0; p < o->out_h; p++) {
+        const int64_t top = p * o->stride_h - o->pad_top, first = larger(0, top), end = smaller(top + o->r, o->h);
+        for (int64_t q = 0; q < o->out_w; q += LANES) {
+            VECTOR best = (VECTOR){0};
+            MASK place = {0};
+            for (int64_t i = first; i < end; i++) {
+                const int64_t at = i * width + q;
+                const VECTOR value = NAME(load)(m->best + at);
+                MASK here;
+                memcpy(&here, m->columns + at, sizeof here);
+                here += (NAME(lane))((i - top) * s);
+                const MASK takes = i == first ? ~(MASK){0} : NAME(takes)(value, best);
+                best = NAME(select)(takes, value, best);
+                place = (here & takes) | (place & ~takes);
+            }
+            VECTOR gradient = NAME(load_some)(dy + p * o->out_w + q, o->out_w - q);
+            if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
+            const int64_t at = p * width + NAME(outputs_before)(o) + q;
+            NAME(store)(m->given + at, gradient);
+            memcpy(m->places + at, &place, sizeof place);
+        }
+    }
+    for (int64_t i = 0; i < o->h; i++)
+        NAME(gather_outputs)(stride, s, o, m->given, m->places, NAME(first_output)(o, i), NAME(last_output)(o, i),
                              i + o->pad_top, dx + i * o->w);
 }
 
@@ -368,17 +405,19 @@ static void NAME(max_wide_backward)(const pooling *o, int relu, const REAL *dy, 
         }
 }
 
-/* Along the columns of every output row first, into out_h rows of w, then down the rows; `given` has room for one of
-   outputs_width. */
-FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int64_t s, const pooling *o,
+/* Along the columns of every output row first, into out_h rows of w, then down the rows; `given` has room for as
+   many of outputs_width. */
+FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int64_t s, const pooling *sizes,
                                                 const REAL *dy, REAL *given, REAL *rows, REAL *dx) {
+    const pooling own = *sizes, *o = &own;
+    const int64_t width = NAME(outputs_width)(o);
     const VECTOR count = (VECTOR){0} + (REAL)(o->r * o->s);
-    for (int64_t p = 0; p < o->out_h; p++) {
-        REAL *to = given + NAME(outputs_before)(o);
+    for (int64_t p = 0; p < o->out_h; p++)
         for (int64_t q = 0; q < o->out_w; q += LANES)
-            NAME(store)(to + q, NAME(load_some)(dy + p * o->out_w + q, o->out_w - q) / count);
-        NAME(gather_outputs)(stride, s, o, given, NULL, 0, 1, 0, rows + p * o->w);
-    }
+            NAME(store)(given + p * width + NAME(outputs_before)(o) + q,
+                        NAME(load_some)(dy + p * o->out_w + q, o->out_w - q) / count);
+    for (int64_t p = 0; p < o->out_h; p++)
+        NAME(gather_outputs)(stride, s, o, given + p * width, NULL, 0, 1, 0, rows + p * o->w);
     for (int64_t i = 0; i < o->h; i++) {
         const int64_t begin = NAME(first_output)(o, i), end = NAME(last_output)(o, i);
         if (begin < end) NAME(combine_rows)(1, rows + begin * o->w, end - begin, o->w, dx + i * o->w);
@@ -433,20 +472,13 @@ static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, 
                                     int64_t thread, int64_t threads) {
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
     const int in_lanes = is_narrow(o);
-    const int64_t padded_size = o->h * NAME(padded_width)(o), given_size = o->out_h * NAME(outputs_width)(o);
-    REAL *padded = NULL, *given = NULL;
-    NAME(lane) *places = NULL;
-    if (in_lanes) {
-        padded = arena((size_t)(padded_size + 2 * given_size) * sizeof(REAL));
-        given = padded + padded_size, places = (NAME(lane) *)(given + given_size);
-        memset(given, 0, (size_t)(2 * given_size) * sizeof(REAL));
-    }
+    const NAME(maxima) maxima = in_lanes ? NAME(maxima_in_arena)(o) : (NAME(maxima)){0};
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         const REAL *dy_plane = dy + plane * out_area, *x_plane = x + plane * area;
         if (is_pairs(o) && o->w <= LANES) NAME(max_pairs_backward)(2, o, relu, dy_plane, x_plane, dx + plane * area);
         else if (is_pairs(o)) NAME(max_pairs_backward)(1, o, relu, dy_plane, x_plane, dx + plane * area);
         else if (!in_lanes) NAME(max_wide_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
-        else WITH_WINDOW(NAME(max_plane_backward), o, relu, dy_plane, x_plane, padded, given, places, dx + plane * area)
+        else WITH_WINDOW(NAME(max_plane_backward), o, relu, dy_plane, x_plane, &maxima, dx + plane * area)
     }
 }
 
@@ -454,9 +486,9 @@ static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, 
 static void NAME(average_pool_backward)(const pooling *o, const REAL *dy, REAL *dx, int64_t thread,
                                         int64_t threads) {
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
-    const int64_t width = NAME(outputs_width)(o);
-    REAL *given = arena((size_t)(width + o->out_h * o->w) * sizeof(REAL)), *rows = given + width;
-    memset(given, 0, (size_t)width * sizeof(REAL));
+    const int64_t given_size = o->out_h * NAME(outputs_width)(o);
+    REAL *given = arena((size_t)(given_size + o->out_h * o->w) * sizeof(REAL)), *rows = given + given_size;
+    memset(given, 0, (size_t)given_size * sizeof(REAL));
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         if (is_pairs(o) && o->w <= LANES) NAME(average_pairs_backward)(2, o, dy + plane * out_area, dx + plane * area);
         else if (is_pairs(o)) NAME(average_pairs_backward)(1, o, dy + plane * out_area, dx + plane * area);
