@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "lanes.h"
 #include "simd.h"
+#include "vector_math.h"
 #include "window.h"
 
 /* The sizes of a pooling, in the kernel list's order. */
@@ -27,6 +28,7 @@ static inline int is_pairs(const pooling *o) {
     return o->r == 2 && o->s == 2 && o->stride_h == 2 && o->stride_w == 2 && o->pad_top == 0 && o->pad_left == 0;
 }
 static inline int is_whole_rows(const pooling *o) { return o->out_w == 1 && o->s - o->pad_left >= o->w; }
+static inline int is_whole(const pooling *o) { return is_whole_rows(o) && o->out_h == 1 && o->r - o->pad_top >= o->h; }
 static inline int is_narrow(const pooling *o) { return !is_pairs(o) && !is_whole_rows(o) && o->s <= NARROW; }
 
 /* A vector of every second or third number is shuffled from as many vectors; with longer steps its lanes are

@@ -196,7 +196,14 @@ FASTNN_INLINE void NAME(pool_plane)(const int64_t stride, const int average, con
         }
 }
 
-/* All of x[0 … count − 1] combined. */
+FASTNN_INLINE MASK NAME(lane_numbers)(void) {
+    static const NAME(lane) numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    MASK lanes;
+    memcpy(&lanes, numbers, sizeof lanes);
+    return lanes;
+}
+
+/* All of x[0 … count − 1] combined. The last vectors of a maximum may overlap the ones before. */
 FASTNN_INLINE REAL NAME(combine_all)(const int average, const REAL *x, int64_t count) {
     const VECTOR none = (VECTOR){0} + (average ? 0 : (REAL)-INFINITY);
     VECTOR best[4] = {none, none, none, none};
@@ -205,23 +212,17 @@ FASTNN_INLINE REAL NAME(combine_all)(const int average, const REAL *x, int64_t c
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) best[i] = NAME(combine)(average, best[i], NAME(load)(x + j + i * LANES));
     for (; j < count; j += LANES) {
-        MASK lane;
-#pragma GCC unroll 16
-        for (int l = 0; l < LANES; l++) lane[l] = l;
-        const MASK there = lane < (MASK){0} + (NAME(lane))smaller(LANES, count - j);
-        const VECTOR rest = NAME(select)(there, NAME(load_some)(x + j, count - j), none);
-        best[0] = NAME(combine)(average, best[0], rest);
+        const VECTOR rest = average || count < LANES ? NAME(load_some)(x + j, count - j)
+                                                     : NAME(load)(x + smaller(j, count - LANES));
+        const MASK there = NAME(lane_numbers)() < (MASK){0} + (NAME(lane))smaller(LANES, count - j);
+        best[0] = NAME(combine)(average, best[0], average || count >= LANES ? rest : NAME(select)(there, rest, none));
     }
     best[0] = NAME(combine)(average, best[0], best[1]);
     best[2] = NAME(combine)(average, best[2], best[3]);
     best[0] = NAME(combine)(average, best[0], best[2]);
 #pragma GCC unroll 4
-    for (int half = LANES / 2; half > 0; half /= 2) {
-        MASK turned;
-#pragma GCC unroll 16
-        for (int l = 0; l < LANES; l++) turned[l] = l ^ half;
-        best[0] = NAME(combine)(average, best[0], __builtin_shuffle(best[0], turned));
-    }
+    for (int round = 0; 1 << round < LANES; round++)
+        best[0] = NAME(combine)(average, best[0], NAME(swap_lanes)(best[0], round));
     return best[0][0];
 }
 
@@ -265,17 +266,17 @@ static inline int64_t NAME(last_output)(const pooling *o, int64_t i) {
 FASTNN_INLINE void NAME(gather_outputs)(const int64_t stride, const int64_t s, const pooling *o, const REAL *given,
                                         const NAME(lane) * places, int64_t begin, int64_t end, int64_t top,
                                         REAL *to) {
-    const int64_t width = NAME(outputs_width)(o), before = NAME(outputs_before)(o);
+    const int64_t width = NAME(outputs_width)(o), before = NAME(outputs_before)(o), together = stride == 2 ? 2 : 1;
     for (int64_t n = 0; n * stride < o->w; n += LANES)
-        for (int64_t phases = 0; phases < stride; phases += 2) { /* two by two */
+        for (int64_t phases = 0; phases < stride; phases += together) {
             const int64_t left = o->w - n * stride;
             int64_t d[2];
             VECTOR sum[2] = {{0}, {0}};
 #pragma GCC unroll 2
-            for (int i = 0; i < 2; i++) d[i] = ((phases + i - o->pad_left) % stride + stride) % stride;
+            for (int i = 0; i < together; i++) d[i] = ((phases + i - o->pad_left) % stride + stride) % stride;
             for (int64_t p = begin; p < end; p++)
 #pragma GCC unroll 2
-                for (int64_t i = 0; i < smaller(2, stride - phases); i++) {
+                for (int i = 0; i < together; i++) {
                     int64_t at = p * width + before + n + (d[i] + o->pad_left - phases - i) / stride;
 #pragma GCC unroll 4
                     for (int64_t v = phases + i; v < s; v += stride, at--) {
@@ -294,22 +295,21 @@ FASTNN_INLINE void NAME(gather_outputs)(const int64_t stride, const int64_t s, c
                 const VECTOR even = d[0] ? sum[1] : sum[0], odd = d[0] ? sum[0] : sum[1];
                 NAME(store_some)(to + 2 * n, NAME(interleave)(even, odd, 0), left);
                 NAME(store_some)(to + 2 * n + LANES, NAME(interleave)(even, odd, 1), left - LANES);
-            } else
-                for (int64_t i = 0; i < smaller(2, stride - phases); i++)
-                    for (int64_t l = 0; l < LANES && l * stride + d[i] < left; l++)
-                        to[(n + l) * stride + d[i]] = sum[i][l];
+            } else {
+                REAL lanes[LANES];
+                NAME(store)(lanes, sum[0]);
+                const int64_t count = smaller(LANES, ceil_divide(left - d[0], stride));
+                for (int64_t l = 0; l < count; l++) to[(n + l) * stride + d[0]] = lanes[l];
+            }
         }
 }
 
 /* Of each window the maximum of its s columns in a row, and which column has it: `row` lies between columns of −∞. */
 FASTNN_INLINE void NAME(row_maxima)(const int64_t stride, const int64_t s, const pooling *o, const REAL *row,
                                     REAL *best, NAME(lane) * columns) {
-    MASK number;
-#pragma GCC unroll 16
-    for (int l = 0; l < LANES; l++) number[l] = l;
     for (int64_t q = 0; q < o->out_w; q += LANES) {
         VECTOR top = (VECTOR){0} + (REAL)-INFINITY;
-        MASK column = (NAME(lane))(o->pad_left - q * stride) - number * (NAME(lane))stride;
+        MASK column = (NAME(lane))(o->pad_left - q * stride) - NAME(lane_numbers)() * (NAME(lane))stride;
         column &= column > (MASK){0}; /* where all are −∞, the first one inside */
         for (int64_t v = 0; v < s; v++) {
             const VECTOR value = NAME(load_every)(row + q * stride + v, stride, o->out_w - q);
@@ -492,7 +492,10 @@ static void NAME(average_pool_backward)(const pooling *o, const REAL *dy, REAL *
     for (int64_t plane = o->planes * thread / threads; plane < end; plane++) {
         if (is_pairs(o) && o->w <= LANES) NAME(average_pairs_backward)(2, o, dy + plane * out_area, dx + plane * area);
         else if (is_pairs(o)) NAME(average_pairs_backward)(1, o, dy + plane * out_area, dx + plane * area);
-        else WITH_WINDOW(NAME(average_plane_backward), o, dy + plane * out_area, given, rows, dx + plane * area)
+        else if (is_whole(o)) {
+            const REAL part = dy[plane] / (REAL)(o->r * o->s);
+            for (int64_t j = 0; j < area; j++) dx[plane * area + j] = part;
+        } else WITH_WINDOW(NAME(average_plane_backward), o, dy + plane * out_area, given, rows, dx + plane * area)
     }
 }
 
