@@ -182,25 +182,14 @@ cdef void softmax_backward(
 
     Overwrites dx, which may be dy or y.
     """
-    cdef int64_t columns = n[1], i, j, k, width, begin, end
-    cdef const real* dy
-    cdef const real* y
-    cdef real* dx
-    cdef real product[BLOCK]
-    cdef real dot
+    cdef int64_t columns = n[1], i, first, begin, end
     share(n[0], 16, thread, threads, &begin, &end)
     for i in range(begin, end):
-        dy = t[0] + i * columns
-        y = t[1] + i * columns
-        dx = t[2] + i * columns
-        dot = 0
-        for j from 0 <= j < columns by BLOCK:
-            width = min(BLOCK, columns - j)
-            for k in range(width):
-                product[k] = dy[j + k] * y[j + k]
-            dot += row_sum(product, width)
-        for j in range(columns):
-            dx[j] = y[j] * (dy[j] - dot)
+        first = i * columns
+        if real is float:
+            softmax_backward_row_f32(t[0] + first, t[1] + first, columns, t[2] + first)
+        else:
+            softmax_backward_row_f64(t[0] + first, t[1] + first, columns, t[2] + first)
 
 
 cdef void log_softmax(

@@ -261,8 +261,8 @@ static inline int64_t NAME(last_output)(const pooling *o, int64_t i) {
 }
 
 /* to[j] = Σ of `given` over the windows of the output rows [begin, end) that cover the row's column j; with `places`
-   only over those whose place is this pixel, which is number (top − p stride_h) s + v of a window of row p in
-   its column v. The columns v ≡ phase meet each other at the columns n stride + d of the image. */
+   only over those whose place is this pixel, which lies (top − p stride_h) w + v after the corner of a window of row
+   p in its column v. The columns v ≡ phase meet each other at the columns n stride + d of the image. */
 FASTNN_INLINE void NAME(gather_outputs)(const int64_t stride, const int64_t s, const pooling *o, const REAL *given,
                                         const NAME(lane) * places, int64_t begin, int64_t end, int64_t top,
                                         REAL *to) {
@@ -284,7 +284,7 @@ FASTNN_INLINE void NAME(gather_outputs)(const int64_t stride, const int64_t s, c
                         if (places) {
                             MASK place;
                             memcpy(&place, places + at, sizeof place);
-                            const MASK here = place == (MASK){0} + (NAME(lane))((top - p * o->stride_h) * s + v);
+                            const MASK here = place == (MASK){0} + (NAME(lane))((top - p * o->stride_h) * o->w + v);
                             value = NAME(select)(here, value, (VECTOR){0});
                         }
                         sum[i] += value;
@@ -323,14 +323,14 @@ FASTNN_INLINE void NAME(row_maxima)(const int64_t stride, const int64_t s, const
 }
 
 /* Scratch of max_plane_backward: x between columns of −∞; the maxima of its rows and their columns; of every output
-   what it gives and the place in its window that takes it. Each is written for the whole plane before it is
+   what it gives and how far after its window's corner the pixel lies that takes it. Each is written for the whole plane before it is
    read: a load waits long for the stores of two vectors that it lies across. */
 typedef struct {
     REAL *padded, *best, *given;
     NAME(lane) *columns, *places;
 } NAME(maxima);
 
-static NAME(maxima) NAME(maxima_in_arena)(const pooling *o) {
+FASTNN_INLINE NAME(maxima) NAME(maxima_in_arena)(const pooling *o) {
     const int64_t padded = o->h * NAME(padded_width)(o), width = NAME(outputs_width)(o), rows = o->h + o->out_h;
     REAL *scratch = arena((size_t)(padded + 2 * rows * width) * sizeof(REAL));
     for (int64_t j = 0; j < padded; j++) scratch[j] = (REAL)-INFINITY;
@@ -342,9 +342,8 @@ static NAME(maxima) NAME(maxima_in_arena)(const pooling *o) {
     return m;
 }
 
-FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const int64_t s, const pooling *sizes, int relu,
+FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const int64_t s, const pooling *o, int relu,
                                             const REAL *dy, const REAL *x, const NAME(maxima) * m, REAL *dx) {
-    const pooling own = *sizes, *o = &own; /* which no store can be thought to change */
     const int64_t width = NAME(outputs_width)(o), padded_width = NAME(padded_width)(o);
     for (int64_t i = 0; i < o->h; i++)
         memcpy(m->padded + i * padded_width + o->pad_left, x + i * o->w, (size_t)o->w * sizeof(REAL));
@@ -360,7 +359,7 @@ FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const int64_t 
                 const VECTOR value = NAME(load)(m->best + at);
                 MASK here;
                 memcpy(&here, m->columns + at, sizeof here);
-                here += (NAME(lane))((i - top) * s);
+                here += (NAME(lane))((i - top) * o->w);
                 const MASK takes = i == first ? ~(MASK){0} : NAME(takes)(value, best);
                 best = NAME(select)(takes, value, best);
                 place = (here & takes) | (place & ~takes);
@@ -371,6 +370,16 @@ FASTNN_INLINE void NAME(max_plane_backward)(const int64_t stride, const int64_t 
             NAME(store)(m->given + at, gradient);
             memcpy(m->places + at, &place, sizeof place);
         }
+    }
+    if (stride > 2) { /* few windows meet in a pixel */
+        memset(dx, 0, (size_t)(o->h * o->w) * sizeof(REAL));
+        for (int64_t p = 0; p < o->out_h; p++)
+            for (int64_t q = 0; q < o->out_w; q++) {
+                const int64_t at = p * width + NAME(outputs_before)(o) + q;
+                const int64_t corner = (p * o->stride_h - o->pad_top) * o->w + q * stride - o->pad_left;
+                dx[corner + m->places[at]] += m->given[at];
+            }
+        return;
     }
     for (int64_t i = 0; i < o->h; i++)
         NAME(gather_outputs)(stride, s, o, m->given, m->places, NAME(first_output)(o, i), NAME(last_output)(o, i),
@@ -407,9 +416,8 @@ static void NAME(max_wide_backward)(const pooling *o, int relu, const REAL *dy, 
 
 /* Along the columns of every output row first, into out_h rows of w, then down the rows; `given` has room for as
    many of outputs_width. */
-FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int64_t s, const pooling *sizes,
+FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int64_t s, const pooling *o,
                                                 const REAL *dy, REAL *given, REAL *rows, REAL *dx) {
-    const pooling own = *sizes, *o = &own;
     const int64_t width = NAME(outputs_width)(o);
     const VECTOR count = (VECTOR){0} + (REAL)(o->r * o->s);
     for (int64_t p = 0; p < o->out_h; p++)
@@ -443,8 +451,9 @@ FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int6
     else WITH_STRIDE(form, o->s, __VA_ARGS__)
 
 /* y = every window's maximum (a NaN wins) or its average, with padding as zeros. */
-FASTNN_INLINE void NAME(pool)(const int average, const pooling *o, const REAL *x, REAL *y, int64_t thread,
+FASTNN_INLINE void NAME(pool)(const int average, const pooling *sizes, const REAL *x, REAL *y, int64_t thread,
                               int64_t threads) {
+    const pooling own = *sizes, *o = &own; /* no store can be thought to change it */
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
     const int in_lanes = is_narrow(o);
     REAL *padded = arena((size_t)(in_lanes ? o->out_h * NAME(padded_width)(o) : o->w) * sizeof(REAL));
@@ -468,8 +477,9 @@ static void NAME(average_pool)(const pooling *o, const REAL *x, REAL *y, int64_t
 
 /* dx = Σ of dy over the windows whose maximum is here: the first in row order, or the last NaN; with `relu` only
    where that is positive. */
-static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, const REAL *x, REAL *dx,
+static void NAME(max_pool_backward)(const pooling *sizes, int relu, const REAL *dy, const REAL *x, REAL *dx,
                                     int64_t thread, int64_t threads) {
+    const pooling own = *sizes, *o = &own; /* no store can be thought to change it */
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
     const int in_lanes = is_narrow(o);
     const NAME(maxima) maxima = in_lanes ? NAME(maxima_in_arena)(o) : (NAME(maxima)){0};
@@ -477,14 +487,15 @@ static void NAME(max_pool_backward)(const pooling *o, int relu, const REAL *dy, 
         const REAL *dy_plane = dy + plane * out_area, *x_plane = x + plane * area;
         if (is_pairs(o) && o->w <= LANES) NAME(max_pairs_backward)(2, o, relu, dy_plane, x_plane, dx + plane * area);
         else if (is_pairs(o)) NAME(max_pairs_backward)(1, o, relu, dy_plane, x_plane, dx + plane * area);
-        else if (!in_lanes) NAME(max_wide_backward)(o, relu, dy_plane, x_plane, dx + plane * area);
+        else if (!in_lanes) NAME(max_wide_backward)(sizes, relu, dy_plane, x_plane, dx + plane * area);
         else WITH_WINDOW(NAME(max_plane_backward), o, relu, dy_plane, x_plane, &maxima, dx + plane * area)
     }
 }
 
 /* dx = Σ of dy / (r s) over the windows that cover x here. */
-static void NAME(average_pool_backward)(const pooling *o, const REAL *dy, REAL *dx, int64_t thread,
+static void NAME(average_pool_backward)(const pooling *sizes, const REAL *dy, REAL *dx, int64_t thread,
                                         int64_t threads) {
+    const pooling own = *sizes, *o = &own; /* no store can be thought to change it */
     const int64_t area = o->h * o->w, out_area = o->out_h * o->out_w, end = o->planes * (thread + 1) / threads;
     const int64_t given_size = o->out_h * NAME(outputs_width)(o);
     REAL *given = arena((size_t)(given_size + o->out_h * o->w) * sizeof(REAL)), *rows = given + given_size;

@@ -24,6 +24,8 @@ cdef extern from "vector_math.h" nogil:
     double sum_f64(const double* x, int64_t count)
     float exp_row_f32(const float* x, int64_t count, float top, float* e, const float* next, float* next_top)
     double exp_row_f64(const double* x, int64_t count, double top, double* e, const double* next, double* next_top)
+    void softmax_backward_row_f32(const float* dy, const float* y, int64_t count, float* dx)
+    void softmax_backward_row_f64(const double* dy, const double* y, int64_t count, double* dx)
 
 
 cdef inline real exp_of(real x) noexcept nogil:

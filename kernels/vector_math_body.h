@@ -179,5 +179,29 @@ VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e, 
     for (int round = 0; 1 << round < LANES; round++) sums[0] += NAME(swap_lanes)(sums[0], round);
     return sums[0][0];
 }
+
+/* dx = y (dy − Σ dy y) of a row; dx may be dy or y. */
+VECTOR_MATH void NAME(softmax_backward_row)(const REAL *dy, const REAL *y, int64_t count, REAL *dx) {
+    const int64_t whole = count / LANES * LANES;
+    const int rest = (int)(count - whole);
+    VECTOR dot = {0}, odd = {0}, last_dy = {0}, last_y = {0};
+    int64_t k = 0;
+    for (; k + 2 * LANES <= whole; k += 2 * LANES) {
+        dot += NAME(load)(dy + k) * NAME(load)(y + k);
+        odd += NAME(load)(dy + k + LANES) * NAME(load)(y + k + LANES);
+    }
+    if (k < whole) dot += NAME(load)(dy + k) * NAME(load)(y + k);
+    if (rest) {
+        last_dy = NAME(load_partial)(dy + whole, rest);
+        last_y = NAME(load_partial)(y + whole, rest);
+        dot += last_dy * last_y;
+    }
+    dot += odd;
+#pragma GCC unroll 4
+    for (int round = 0; 1 << round < LANES; round++) dot += NAME(swap_lanes)(dot, round);
+    for (k = 0; k < whole; k += LANES)
+        NAME(store)(dx + k, NAME(load)(y + k) * (NAME(load)(dy + k) - dot));
+    if (rest) NAME(store_partial)(dx + whole, last_y * (last_dy - dot), rest);
+}
 #undef VECTOR
 #undef LANES
