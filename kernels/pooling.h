@@ -24,12 +24,12 @@ typedef struct {
    to NARROW columns have the outputs along the lanes; wider ones, and those of whole rows of the image, have
    the window's pixels along them. */
 #define NARROW 32
-static inline int is_pairs(const pooling *o) {
+FASTNN_INLINE int is_pairs(const pooling *o) {
     return o->r == 2 && o->s == 2 && o->stride_h == 2 && o->stride_w == 2 && o->pad_top == 0 && o->pad_left == 0;
 }
-static inline int is_whole_rows(const pooling *o) { return o->out_w == 1 && o->s - o->pad_left >= o->w; }
-static inline int is_whole(const pooling *o) { return is_whole_rows(o) && o->out_h == 1 && o->r - o->pad_top >= o->h; }
-static inline int is_narrow(const pooling *o) { return !is_pairs(o) && !is_whole_rows(o) && o->s <= NARROW; }
+FASTNN_INLINE int is_whole_rows(const pooling *o) { return o->out_w == 1 && o->s - o->pad_left >= o->w; }
+FASTNN_INLINE int is_whole(const pooling *o) { return is_whole_rows(o) && o->out_h == 1 && o->r - o->pad_top >= o->h; }
+FASTNN_INLINE int is_narrow(const pooling *o) { return !is_pairs(o) && !is_whole_rows(o) && o->s <= NARROW; }
 
 /* A vector of every second or third number is shuffled from as many vectors; with longer steps its lanes are
    loaded one by one. */

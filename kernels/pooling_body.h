@@ -138,7 +138,7 @@ FASTNN_INLINE void NAME(average_pairs_backward)(const int rows, const pooling *o
 /* --- any windows -------------------------------------------------------------------------------------- */
 
 /* A row of the image between columns of padding, and room for what vectors read beyond. */
-static inline int64_t NAME(padded_width)(const pooling *o) {
+FASTNN_INLINE int64_t NAME(padded_width)(const pooling *o) {
     return o->pad_left + larger(o->w, (o->out_w - 1) * o->stride_w + o->s) + MOST_VECTORS * LANES;
 }
 
@@ -246,17 +246,17 @@ FASTNN_INLINE void NAME(pool_wide)(const int average, const pooling *o, const RE
 
 /* Going back, what the windows of an output row give lies between zeros, in rows of this width, each from
    `outputs_before` on: a pixel meets none of the windows there. */
-static inline int64_t NAME(outputs_before)(const pooling *o) { return (o->s - 1) / o->stride_w; }
-static inline int64_t NAME(outputs_width)(const pooling *o) {
+FASTNN_INLINE int64_t NAME(outputs_before)(const pooling *o) { return (o->s - 1) / o->stride_w; }
+FASTNN_INLINE int64_t NAME(outputs_width)(const pooling *o) {
     const int64_t columns = larger(o->out_w, (o->w - 1) / o->stride_w + 1);
     return NAME(outputs_before)(o) + round_up(columns, LANES) + (o->stride_w - 1 + o->pad_left) / o->stride_w;
 }
 
 /* The output rows whose windows cover row i: begin and end. */
-static inline int64_t NAME(first_output)(const pooling *o, int64_t i) {
+FASTNN_INLINE int64_t NAME(first_output)(const pooling *o, int64_t i) {
     return larger(0, ceil_divide(i + o->pad_top - o->r + 1, o->stride_h));
 }
-static inline int64_t NAME(last_output)(const pooling *o, int64_t i) {
+FASTNN_INLINE int64_t NAME(last_output)(const pooling *o, int64_t i) {
     return smaller(o->out_h, (i + o->pad_top) / o->stride_h + 1);
 }
 
