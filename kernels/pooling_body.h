@@ -211,15 +211,17 @@ FASTNN_INLINE REAL NAME(combine_all)(const int average, const REAL *x, int64_t c
     for (; j + 4 * LANES <= count; j += 4 * LANES)
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) best[i] = NAME(combine)(average, best[i], NAME(load)(x + j + i * LANES));
+    if (j > 0) {
+        best[0] = NAME(combine)(average, best[0], best[1]);
+        best[2] = NAME(combine)(average, best[2], best[3]);
+        best[0] = NAME(combine)(average, best[0], best[2]);
+    }
     for (; j < count; j += LANES) {
         const VECTOR rest = average || count < LANES ? NAME(load_some)(x + j, count - j)
                                                      : NAME(load)(x + smaller(j, count - LANES));
         const MASK there = NAME(lane_numbers)() < (MASK){0} + (NAME(lane))smaller(LANES, count - j);
         best[0] = NAME(combine)(average, best[0], average || count >= LANES ? rest : NAME(select)(there, rest, none));
     }
-    best[0] = NAME(combine)(average, best[0], best[1]);
-    best[2] = NAME(combine)(average, best[2], best[3]);
-    best[0] = NAME(combine)(average, best[0], best[2]);
 #pragma GCC unroll 4
     for (int round = 0; 1 << round < LANES; round++)
         best[0] = NAME(combine)(average, best[0], NAME(swap_lanes)(best[0], round));
@@ -260,48 +262,42 @@ FASTNN_INLINE int64_t NAME(last_output)(const pooling *o, int64_t i) {
     return smaller(o->out_h, (i + o->pad_top) / o->stride_h + 1);
 }
 
-/* to[j] = Σ of `given` over the windows of the output rows [begin, end) that cover the row's column j; with `places`
-   only over those whose place is this pixel, which lies (top − p stride_h) w + v after the corner of a window of row
-   p in its column v. The columns v ≡ phase meet each other at the columns n stride + d of the image. */
+/* to[j] = Σ of `given` over the windows of the output rows [begin, end) that cover the row's column j, for strides of 1
+   and 2; with `places` only over those whose place is this pixel, which lies (top − p stride_h) w + v after the
+   corner of a window of row p in its column v. The columns v ≡ phase meet each other at the columns n stride + d
+   of the image. */
 FASTNN_INLINE void NAME(gather_outputs)(const int64_t stride, const int64_t s, const pooling *o, const REAL *given,
                                         const NAME(lane) * places, int64_t begin, int64_t end, int64_t top,
                                         REAL *to) {
-    const int64_t width = NAME(outputs_width)(o), before = NAME(outputs_before)(o), together = stride == 2 ? 2 : 1;
-    for (int64_t n = 0; n * stride < o->w; n += LANES)
-        for (int64_t phases = 0; phases < stride; phases += together) {
-            const int64_t left = o->w - n * stride;
-            int64_t d[2];
-            VECTOR sum[2] = {{0}, {0}};
+    const int64_t width = NAME(outputs_width)(o), before = NAME(outputs_before)(o);
+    for (int64_t n = 0; n * stride < o->w; n += LANES) {
+        const int64_t left = o->w - n * stride;
+        VECTOR sum[2] = {{0}, {0}};
+        for (int64_t p = begin; p < end; p++)
 #pragma GCC unroll 2
-            for (int i = 0; i < together; i++) d[i] = ((phases + i - o->pad_left) % stride + stride) % stride;
-            for (int64_t p = begin; p < end; p++)
-#pragma GCC unroll 2
-                for (int i = 0; i < together; i++) {
-                    int64_t at = p * width + before + n + (d[i] + o->pad_left - phases - i) / stride;
+            for (int phase = 0; phase < stride; phase++) {
+                const int64_t d = (phase + o->pad_left) % stride; /* = (phase − pad_left) mod stride */
+                int64_t at = p * width + before + n + (d + o->pad_left - phase) / stride;
 #pragma GCC unroll 4
-                    for (int64_t v = phases + i; v < s; v += stride, at--) {
-                        VECTOR value = NAME(load)(given + at);
-                        if (places) {
-                            MASK place;
-                            memcpy(&place, places + at, sizeof place);
-                            const MASK here = place == (MASK){0} + (NAME(lane))((top - p * o->stride_h) * o->w + v);
-                            value = NAME(select)(here, value, (VECTOR){0});
-                        }
-                        sum[i] += value;
+                for (int64_t v = phase; v < s; v += stride, at--) {
+                    VECTOR value = NAME(load)(given + at);
+                    if (places) {
+                        MASK place;
+                        memcpy(&place, places + at, sizeof place);
+                        const MASK here = place == (MASK){0} + (NAME(lane))((top - p * o->stride_h) * o->w + v);
+                        value = NAME(select)(here, value, (VECTOR){0});
                     }
+                    sum[phase] += value;
                 }
-            if (stride == 1) NAME(store_some)(to + n, sum[0], left);
-            else if (stride == 2) {
-                const VECTOR even = d[0] ? sum[1] : sum[0], odd = d[0] ? sum[0] : sum[1];
-                NAME(store_some)(to + 2 * n, NAME(interleave)(even, odd, 0), left);
-                NAME(store_some)(to + 2 * n + LANES, NAME(interleave)(even, odd, 1), left - LANES);
-            } else {
-                REAL lanes[LANES];
-                NAME(store)(lanes, sum[0]);
-                const int64_t count = smaller(LANES, ceil_divide(left - d[0], stride));
-                for (int64_t l = 0; l < count; l++) to[(n + l) * stride + d[0]] = lanes[l];
             }
+        if (stride == 1) NAME(store_some)(to + n, sum[0], left);
+        else {
+            const int turned = o->pad_left % 2;
+            const VECTOR even = turned ? sum[1] : sum[0], odd = turned ? sum[0] : sum[1];
+            NAME(store_some)(to + 2 * n, NAME(interleave)(even, odd, 0), left);
+            NAME(store_some)(to + 2 * n + LANES, NAME(interleave)(even, odd, 1), left - LANES);
         }
+    }
 }
 
 /* Of each window the maximum of its s columns in a row, and which column has it: `row` lies between columns of −∞. */
@@ -419,13 +415,23 @@ static void NAME(max_wide_backward)(const pooling *o, int relu, const REAL *dy, 
 FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int64_t s, const pooling *o,
                                                 const REAL *dy, REAL *given, REAL *rows, REAL *dx) {
     const int64_t width = NAME(outputs_width)(o);
-    const VECTOR count = (VECTOR){0} + (REAL)(o->r * o->s);
-    for (int64_t p = 0; p < o->out_h; p++)
-        for (int64_t q = 0; q < o->out_w; q += LANES)
-            NAME(store)(given + p * width + NAME(outputs_before)(o) + q,
-                        NAME(load_some)(dy + p * o->out_w + q, o->out_w - q) / count);
-    for (int64_t p = 0; p < o->out_h; p++)
-        NAME(gather_outputs)(stride, s, o, given + p * width, NULL, 0, 1, 0, rows + p * o->w);
+    const REAL count = (REAL)(o->r * o->s);
+    if (stride > 2 || o->out_w == 1) { /* few windows meet in a column */
+        memset(rows, 0, (size_t)(o->out_h * o->w) * sizeof(REAL));
+        for (int64_t p = 0; p < o->out_h; p++)
+            for (int64_t q = 0; q < o->out_w; q++) {
+                const int64_t left = q * stride - o->pad_left, end = smaller(left + s, o->w);
+                const REAL part = dy[p * o->out_w + q] / count;
+                for (int64_t j = larger(0, left); j < end; j++) rows[p * o->w + j] += part;
+            }
+    } else {
+        for (int64_t p = 0; p < o->out_h; p++)
+            for (int64_t q = 0; q < o->out_w; q += LANES)
+                NAME(store)(given + p * width + NAME(outputs_before)(o) + q,
+                            NAME(load_some)(dy + p * o->out_w + q, o->out_w - q) / count);
+        for (int64_t p = 0; p < o->out_h; p++)
+            NAME(gather_outputs)(stride, s, o, given + p * width, NULL, 0, 1, 0, rows + p * o->w);
+    }
     for (int64_t i = 0; i < o->h; i++) {
         const int64_t begin = NAME(first_output)(o, i), end = NAME(last_output)(o, i);
         if (begin < end) NAME(combine_rows)(1, rows + begin * o->w, end - begin, o->w, dx + i * o->w);
