@@ -3,7 +3,7 @@
    x, dx (planes, h, w), y, dy (planes, out_h, out_w); a plane is a channel of an image. The output (p, q)
    covers the input's rows p stride_h − pad_top … + r − 1 and columns q stride_w − pad_left … + s − 1, as far as
    they lie inside. Padding is at most half of the window: every window holds a pixel of the image. The threads
-   divide the planes; a thread's scratch is one padded plane. */
+   divide the planes; a thread's scratch is a few padded planes. */
 #ifndef FASTNN_POOLING_H
 #define FASTNN_POOLING_H
 

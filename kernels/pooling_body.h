@@ -247,7 +247,7 @@ FASTNN_INLINE void NAME(pool_wide)(const int average, const pooling *o, const RE
 }
 
 /* Going back, what the windows of an output row give lies between zeros, in rows of this width, each from
-   `outputs_before` on: a pixel meets none of the windows there. */
+   `outputs_before` on. */
 FASTNN_INLINE int64_t NAME(outputs_before)(const pooling *o) { return (o->s - 1) / o->stride_w; }
 FASTNN_INLINE int64_t NAME(outputs_width)(const pooling *o) {
     const int64_t columns = larger(o->out_w, (o->w - 1) / o->stride_w + 1);
@@ -319,8 +319,8 @@ FASTNN_INLINE void NAME(row_maxima)(const int64_t stride, const int64_t s, const
 }
 
 /* Scratch of max_plane_backward: x between columns of −∞; the maxima of its rows and their columns; of every output
-   what it gives and how far after its window's corner the pixel lies that takes it. Each is written for the whole plane before it is
-   read: a load waits long for the stores of two vectors that it lies across. */
+   what it gives and how far after its window's corner the pixel lies that takes it. Each is written for the whole
+   plane before it is read: a load waits long for the stores of two vectors that it lies across. */
 typedef struct {
     REAL *padded, *best, *given;
     NAME(lane) *columns, *places;
