@@ -182,26 +182,26 @@ VECTOR_MATH REAL NAME(exp_row)(const REAL *x, int64_t count, REAL top, REAL *e, 
 
 /* dx = y (dy − Σ dy y) of a row; dx may be dy or y. */
 VECTOR_MATH void NAME(softmax_backward_row)(const REAL *dy, const REAL *y, int64_t count, REAL *dx) {
-    const int64_t whole = count / LANES * LANES;
+    VECTOR dots[2 * ROW_SUMS] = {{0}}, last_dy = {0}, last_y = {0};
+    int64_t whole = 0;
+    for (; whole + 2 * ROW_SUMS * LANES <= count; whole += 2 * ROW_SUMS * LANES)
+#pragma GCC unroll 8
+        for (int i = 0; i < 2 * ROW_SUMS; i++)
+            dots[i] += NAME(load)(dy + whole + i * LANES) * NAME(load)(y + whole + i * LANES);
+    for (; whole + LANES <= count; whole += LANES) dots[0] += NAME(load)(dy + whole) * NAME(load)(y + whole);
     const int rest = (int)(count - whole);
-    VECTOR dot = {0}, odd = {0}, last_dy = {0}, last_y = {0};
-    int64_t k = 0;
-    for (; k + 2 * LANES <= whole; k += 2 * LANES) {
-        dot += NAME(load)(dy + k) * NAME(load)(y + k);
-        odd += NAME(load)(dy + k + LANES) * NAME(load)(y + k + LANES);
-    }
-    if (k < whole) dot += NAME(load)(dy + k) * NAME(load)(y + k);
     if (rest) {
         last_dy = NAME(load_partial)(dy + whole, rest);
         last_y = NAME(load_partial)(y + whole, rest);
-        dot += last_dy * last_y;
+        dots[1] += last_dy * last_y;
     }
-    dot += odd;
+#pragma GCC unroll 8
+    for (int i = 1; i < 2 * ROW_SUMS; i++) dots[0] += dots[i];
 #pragma GCC unroll 4
-    for (int round = 0; 1 << round < LANES; round++) dot += NAME(swap_lanes)(dot, round);
-    for (k = 0; k < whole; k += LANES)
-        NAME(store)(dx + k, NAME(load)(y + k) * (NAME(load)(dy + k) - dot));
-    if (rest) NAME(store_partial)(dx + whole, last_y * (last_dy - dot), rest);
+    for (int round = 0; 1 << round < LANES; round++) dots[0] += NAME(swap_lanes)(dots[0], round);
+    for (int64_t k = 0; k < whole; k += LANES)
+        NAME(store)(dx + k, NAME(load)(y + k) * (NAME(load)(dy + k) - dots[0]));
+    if (rest) NAME(store_partial)(dx + whole, last_y * (last_dy - dots[0]), rest);
 }
 #undef VECTOR
 #undef LANES
