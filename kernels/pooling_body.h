@@ -417,21 +417,26 @@ FASTNN_INLINE void NAME(average_plane_backward)(const int64_t stride, const int6
     const int64_t width = NAME(outputs_width)(o);
     const REAL count = (REAL)(o->r * o->s);
     if (stride > 2 || o->out_w == 1) { /* few windows meet in a column */
-        memset(rows, 0, (size_t)(o->out_h * o->w) * sizeof(REAL));
-        for (int64_t p = 0; p < o->out_h; p++)
+        memset(dx, 0, (size_t)(o->h * o->w) * sizeof(REAL));
+        for (int64_t p = 0; p < o->out_h; p++) {
+            const int64_t top = p * o->stride_h - o->pad_top;
+            memset(rows, 0, (size_t)o->w * sizeof(REAL));
             for (int64_t q = 0; q < o->out_w; q++) {
                 const int64_t left = q * stride - o->pad_left, end = smaller(left + s, o->w);
                 const REAL part = dy[p * o->out_w + q] / count;
-                for (int64_t j = larger(0, left); j < end; j++) rows[p * o->w + j] += part;
+                for (int64_t j = larger(0, left); j < end; j++) rows[j] += part;
             }
-    } else {
-        for (int64_t p = 0; p < o->out_h; p++)
-            for (int64_t q = 0; q < o->out_w; q += LANES)
-                NAME(store)(given + p * width + NAME(outputs_before)(o) + q,
-                            NAME(load_some)(dy + p * o->out_w + q, o->out_w - q) / count);
-        for (int64_t p = 0; p < o->out_h; p++)
-            NAME(gather_outputs)(stride, s, o, given + p * width, NULL, 0, 1, 0, rows + p * o->w);
+            for (int64_t i = larger(0, top); i < smaller(top + o->r, o->h); i++)
+                for (int64_t j = 0; j < o->w; j++) dx[i * o->w + j] += rows[j];
+        }
+        return;
     }
+    for (int64_t p = 0; p < o->out_h; p++)
+        for (int64_t q = 0; q < o->out_w; q += LANES)
+            NAME(store)(given + p * width + NAME(outputs_before)(o) + q,
+                        NAME(load_some)(dy + p * o->out_w + q, o->out_w - q) / count);
+    for (int64_t p = 0; p < o->out_h; p++)
+        NAME(gather_outputs)(stride, s, o, given + p * width, NULL, 0, 1, 0, rows + p * o->w);
     for (int64_t i = 0; i < o->h; i++) {
         const int64_t begin = NAME(first_output)(o, i), end = NAME(last_output)(o, i);
         if (begin < end) NAME(combine_rows)(1, rows + begin * o->w, end - begin, o->w, dx + i * o->w);

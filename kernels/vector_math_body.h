@@ -189,8 +189,10 @@ VECTOR_MATH void NAME(softmax_backward_row)(const REAL *dy, const REAL *y, int64
         for (int i = 0; i < 2 * ROW_SUMS; i++)
             dots[i] += NAME(load)(dy + whole + i * LANES) * NAME(load)(y + whole + i * LANES);
     for (; whole + LANES <= count; whole += LANES) dots[0] += NAME(load)(dy + whole) * NAME(load)(y + whole);
-    const int rest = (int)(count - whole);
-    if (rest) {
+    const int rest = (int)(count - whole), one_by_one = LANES <= 4; /* partial loads of few lanes take longer */
+    if (one_by_one)
+        for (int64_t k = whole; k < count; k++) dots[1][0] += dy[k] * y[k];
+    else if (rest) {
         last_dy = NAME(load_partial)(dy + whole, rest);
         last_y = NAME(load_partial)(y + whole, rest);
         dots[1] += last_dy * last_y;
@@ -201,7 +203,9 @@ VECTOR_MATH void NAME(softmax_backward_row)(const REAL *dy, const REAL *y, int64
     for (int round = 0; 1 << round < LANES; round++) dots[0] += NAME(swap_lanes)(dots[0], round);
     for (int64_t k = 0; k < whole; k += LANES)
         NAME(store)(dx + k, NAME(load)(y + k) * (NAME(load)(dy + k) - dots[0]));
-    if (rest) NAME(store_partial)(dx + whole, last_y * (last_dy - dots[0]), rest);
+    if (one_by_one)
+        for (int64_t k = whole; k < count; k++) dx[k] = y[k] * (dy[k] - dots[0][0]);
+    else if (rest) NAME(store_partial)(dx + whole, last_y * (last_dy - dots[0]), rest);
 }
 #undef VECTOR
 #undef LANES
