@@ -372,7 +372,7 @@ def _pooled_convolution(kernel, rng):
         }
         sizes |= {"stride_h": 1, "stride_w": 1, "dilation_h": dilation[0], "dilation_w": dilation[1]}
         sizes |= {"pad_top": padding[0], "pad_left": padding[1], "out_h": z.shape[2], "out_w": z.shape[3]}
-        for relu, x_blocks, y_blocks in ((0, 0, 0), (1, 0, 0), (1, number % 2, 1), (0, 1, number % 2)):
+        for relu, x_blocks, y_blocks in ((0, 0, 0), (1, 0, 0), (1, number % 2, 1), (0, 1, 1)):
 
             def activated(z, relu=relu):
                 return reference.relu(z) if relu else z
