@@ -55,6 +55,7 @@ def compile_program(
 def _compile(
     plan: Plan, loss: Loss, rows: int, purpose: Purpose, backend: str
 ) -> tuple[_Compilation, tuple[Op, ...]]:
+    """The compilation and its ops. What is fused depends on the current backend, which therefore is a key."""
     compilation = _Compilation(plan, loss, rows, purpose)
     compilation.forward()
     if purpose.loss:

@@ -79,15 +79,15 @@ static void NAME(return_images)(const NAME(image_rows) * t, const REAL *from, RE
 
 /* --- strips ---------------------------------------------------------------------------------------------- */
 
-/* How the images of a convolution of one group with a stride of 1 are turned: x, and z, its result or that one's
-   gradient, in strips of rows of z that IMAGE_LANES_BYTES hold with those of x that they meet; y is z after the pool,
-   which windows of pool x pool pixels make of the strip, side by side. */
+/* How the images of a convolution of one group with a stride of 1 are turned: in strips of rows of its result z that
+   IMAGE_LANES_BYTES hold with those of x that they meet; y is z after the pool, which windows of pool x pool pixels make
+   of the strip, side by side, or z itself with a pool of 1. */
 typedef struct {
     const convolution *o;
-    int64_t pool, rows, strips, units, x_size, z_size, y_size;
+    int64_t pool, rows, strips, units, x_size, y_size;
     int padded, x_blocks, y_blocks;
     int64_t image; /* the block's first */
-    NAME(image_rows) x, z, y;
+    NAME(image_rows) x, y;
 } NAME(image_strips);
 
 /* The parts that the rows of a block are cut into, at least, so that the threads get about as much each. */
@@ -106,16 +106,13 @@ static NAME(image_strips) NAME(plan_images)(const pooled_convolution *p, int64_t
                             .rows = smaller(o->out_h, larger(p->pool, most / p->pool * p->pool)),
                             .padded = width != o->w || o->pad_top != 0 || o->out_h + reach != o->h,
                             .x = NAME(image_planes)(o->c, o->h, o->w),
-                            .z = NAME(image_planes)(filters, o->out_h, o->out_w),
                             .y = NAME(image_planes)(filters, o->out_h / p->pool, o->out_w / p->pool)};
     s.x.left = o->pad_left;
     s.x.width = width;
-    s.z.image = o->filters * s.z.h * s.z.w; /* these filters may be some of all */
-    s.y.image = o->filters * s.y.h * s.y.w;
+    s.y.image = o->filters * s.y.h * s.y.w; /* these filters may be some of all */
     s.strips = ceil_divide(o->out_h, larger(1, s.rows));
     s.units = ceil_divide(o->n, IMAGES) * s.strips;
     s.x_size = NAME(set_rows)(&s.x, s.x_blocks && !s.padded ? s.x.h : s.rows + reach);
-    s.z_size = NAME(set_rows)(&s.z, s.rows);
     s.y_size = NAME(set_rows)(&s.y, s.y_blocks ? s.y.h : s.rows / p->pool);
     return s;
 }
@@ -124,12 +121,10 @@ static NAME(image_strips) NAME(plan_images)(const pooled_convolution *p, int64_t
 static const REAL *NAME(turn_strip)(NAME(image_strips) * s, int64_t unit, const REAL *x, REAL *to) {
     const int64_t first = unit % s->strips * s->rows;
     s->image = unit / s->strips * IMAGES;
-    s->x.images = s->z.images = s->y.images = (int)smaller(IMAGES, s->o->n - s->image);
+    s->x.images = s->y.images = (int)smaller(IMAGES, s->o->n - s->image);
     s->x.first = first - s->o->pad_top;
-    s->z.first = first;
-    s->z.rows = smaller(s->rows, s->o->out_h - first);
     s->y.first = first / s->pool;
-    s->y.rows = s->z.rows / s->pool;
+    s->y.rows = smaller(s->rows, s->o->out_h - first) / s->pool;
     const REAL *from = x + (s->x_blocks ? NAME(in_blocks)(&s->x, s->o->c, s->image, 0) : s->image * s->x.image);
     if (s->x_blocks && !s->padded) return from;
     if (s->padded) memset(to, 0, (size_t)s->x_size * sizeof(REAL));
@@ -248,11 +243,11 @@ static void NAME(convolve_images)(const pooled_convolution *pooled, const REAL *
     const int64_t pool = pooled->pool, taps = o->c * o->r * o->s;
     const int relu = (int)pooled->relu;
     NAME(image_strips) s = NAME(plan_images)(pooled, o->filters, NAME(parts_of_block)(o->n, threads));
-    s.z_size = NAME(set_rows)(&s.z, pool); /* a row of windows at a time */
-    const int64_t z_plane = s.z.plane, place_plane = s.y.h * s.y.w * IMAGES;
+    const int64_t z_plane = block_plane(pool, o->out_w); /* a row of windows at a time */
+    const int64_t z_size = o->filters * z_plane, place_plane = s.y.h * s.y.w * IMAGES;
     int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) +
-                            (size_t)(s.x_size + s.z_size + s.y_size) * sizeof(REAL));
-    REAL *z = (REAL *)(offset + round_up(taps, 8)), *turned_y = z + s.z_size, *room = turned_y + s.y_size;
+                            (size_t)(s.x_size + z_size + s.y_size) * sizeof(REAL));
+    REAL *z = (REAL *)(offset + round_up(taps, 8)), *turned_y = z + z_size, *room = turned_y + s.y_size;
     for (int64_t e = 0, k = 0; e < o->c; e++)
         for (int64_t u = 0; u < o->r; u++)
             for (int64_t v = 0; v < o->s; v++, k++)

@@ -75,10 +75,9 @@ static void NAME(convolve_images_input)(const pooled_convolution *pooled, const 
     const int64_t taps = o->r * o->s, blocks = ceil_divide(o->n, IMAGES), pool = pooled->pool;
     NAME(image_strips) s = {.o = o, .pool = pool, .y_blocks = (int)pooled->y_blocks,
                             .x = NAME(image_planes)(o->c, o->h, o->w),
-                            .z = NAME(image_planes)(o->filters, o->out_h, o->out_w),
                             .y = NAME(image_planes)(o->filters, o->out_h / pool, o->out_w / pool)};
     const int64_t x_size = NAME(set_rows)(&s.x, o->h), y_size = NAME(set_rows)(&s.y, s.y.h);
-    const int64_t z_size = place ? NAME(set_rows)(&s.z, o->out_h) : 0;
+    const int64_t z_plane = block_plane(o->out_h, o->out_w), z_size = place ? o->filters * z_plane : 0;
     REAL *room = arena((size_t)(x_size + z_size + y_size + taps * o->filters * o->c) * sizeof(REAL));
     REAL *dz = room + x_size, *turned_dy = dz + z_size, *turned_weight = turned_dy + y_size;
     memset(dz, 0, (size_t)z_size * sizeof(REAL)); /* as pixels stay that no window reaches */
@@ -94,15 +93,14 @@ static void NAME(convolve_images_input)(const pooled_convolution *pooled, const 
         memset(turned_dx, 0, (size_t)x_size * sizeof(REAL));
         const REAL *block_dy = NAME(turn_gradient)(&s, dy, 0, turned_dy);
         if (place) {
-            const NAME(unpooling) u = NAME(through_pool)(&s, block_dy, place, 0, dz, s.z.plane);
+            const NAME(unpooling) u = NAME(through_pool)(&s, block_dy, place, 0, dz, z_plane);
             NAME(unpool)(&u);
         }
         /* Tiles of six channels have the fewest loads. */
         for (int64_t e = 0, some; e < o->c; e += some) {
             some = o->c - e <= 8 ? o->c - e : 6;
             NAME(add_image_channels)((int)some, o, turned_weight + e, place ? dz : block_dy,
-                                     place ? s.z.plane : s.y.plane, turned_dx + e * s.x.plane,
-                                     s.x.plane);
+                                     place ? z_plane : s.y.plane, turned_dx + e * s.x.plane, s.x.plane);
         }
         if (pooled->x_blocks) continue;
         NAME(return_images)(&s.x, turned_dx, dx + to);

@@ -124,7 +124,6 @@ static void NAME(convolve_images_weight)(const pooled_convolution *pooled, const
     for (int64_t unit = 0; unit < s.units; unit++) {
         const REAL *turned_x = NAME(turn_strip)(&s, unit, x, room);
         const REAL *strip_dy = NAME(turn_gradient)(&s, dy, begin, turned_dy);
-        NAME(unpooling) u = NAME(through_pool)(&s, strip_dy, place, begin, dz, rows * run);
         if (!place && dbias) NAME(add_planes)(filters, s.y.rows * run, strip_dy, s.y.plane, bias_sums);
         for (int64_t f = 0; f < filters; f += some)
             for (int64_t row = 0; row < s.y.rows * pool; row += rows) {
@@ -133,11 +132,11 @@ static void NAME(convolve_images_weight)(const pooled_convolution *pooled, const
                 p.dy = strip_dy + f * s.y.plane + row * run;
                 p.dy_plane = s.y.plane;
                 if (place) {
-                    NAME(unpooling) part = u;
+                    NAME(unpooling) part = NAME(through_pool)(&s, strip_dy, place, begin, dz, rows * run);
                     part.channels = tile;
                     part.rows = p.rows / pool;
-                    part.dy += f * u.dy_plane + windows;
-                    part.place += f * u.place_plane + windows;
+                    part.dy += f * part.dy_plane + windows;
+                    part.place += f * part.place_plane + windows;
                     if (dbias) part.sums = bias_sums + f * LANES;
                     NAME(unpool)(&part);
                     p.dy = dz;
