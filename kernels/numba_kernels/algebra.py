@@ -128,6 +128,8 @@ def product(m, n, k, a, b, c, bias, mask, relu, thread, threads):
     else:
         row, row_end = share(m, TILE_ROWS, thread, threads)
     rows, columns = row_end - row, column_end - column
+    if rows <= 0 or columns <= 0:
+        return
     a_part = offset(a_pointer, row * a_row), a_row, a_column
     b_part = offset(b_pointer, column * b_column)
     c_part = _shift((c, c_row), row, column)
