@@ -17,20 +17,19 @@ from fastnn.kernels.numba_kernels.vector_ir import (
 )
 
 # Constants come in pairs: float32's and float64's. Polynomials have their lowest power first.
-# (e^r − 1 − r) / r² on |r| ≤ log(2) / 2.
-_EXP = (
-    (0.49999994, 0.16666521, 0.041668355, 0.008368727, 0.0013816911),
+# (e^r − 1 − r − r² / 2) / r³ on |r| ≤ log(2) / 2.
+EXP_REST = (
+    (0.16666535, 0.04166724, 0.008367435, 0.001386343),
     (
-        0.5000000000000011,
-        0.1666666666666641,
-        0.04166666666653003,
-        0.008333333333496415,
-        0.001388888894368654,
-        0.0001984126950255551,
-        2.480149302025785e-05,
-        2.7557589806030784e-06,
-        2.763028271297853e-07,
-        2.499902986850977e-08,
+        0.16666666666666433,
+        0.041666666666603895,
+        0.008333333333500519,
+        0.001388888892682451,
+        0.00019841269465228282,
+        2.4801508643461177e-05,
+        2.755764167668046e-06,
+        2.7625203744599687e-07,
+        2.4978152189206067e-08,
     ),
 )
 # log 2 in two parts: the first has so few bits that its product with an exponent is exact.
@@ -63,7 +62,8 @@ def emit_exp(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     minus_n = builder.fsub(rounder, shifted)
     r = multiply_add(builder, minus_n, of_x(LOG2_HIGH[choice]), x)
     r = multiply_add(builder, minus_n, of_x(LOG2_LOW[choice]), r)
-    less_1 = multiply_add(builder, builder.fmul(r, r), polynomial(builder, r, _EXP[choice]), r)
+    second = multiply_add(builder, r, polynomial(builder, r, EXP_REST[choice]), of_x(0.5))
+    less_1 = multiply_add(builder, builder.fmul(r, r), second, r)
     exponent = builder.shl(builder.bitcast(shifted, integers), constant(integers, _FRACTION_BITS[choice]))
     power = builder.bitcast(exponent, x.type)
     lifted = multiply_add(builder, power, less_1, power)  # the product is exact

@@ -15,12 +15,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastnn.kernels.numba_kernels import vector_ir
-from fastnn.kernels.numba_kernels.exponential import LOG2_HIGH, LOG2_LOW, emit_exp, exp
+from fastnn.kernels.numba_kernels.exponential import EXP_REST, LOG2_HIGH, LOG2_LOW, emit_exp, exp
 from fastnn.kernels.numba_kernels.memory import inlined, like
 
 # Constants come in pairs: float32's and float64's. Polynomials have their lowest power first.
-# (e^r − 1 − r − r² / 2) / r³ on |r| ≤ log(2) / 2, for float32.
-_EXP_REST = (0.16666535, 0.04166724, 0.008367435, 0.001386343)
 # (tanh(√z) / √z − 1) / z on 0 ≤ z ≤ 0.625², for float64.
 _TANH = (
     -0.33333333333332854,
@@ -185,7 +183,7 @@ def _emit_tanh_of_float32(builder: ir.IRBuilder, a: ir.Value) -> ir.Value:
     half = vector_ir.multiply_add(builder, minus_n, of_a(LOG2_HIGH[0] / 2), builder.fneg(a))
     half = vector_ir.multiply_add(builder, minus_n, of_a(LOG2_LOW[0] / 2), half)
     r = builder.fadd(half, half)
-    rest = vector_ir.polynomial(builder, r, _EXP_REST)
+    rest = vector_ir.polynomial(builder, r, EXP_REST[0])
     inner = vector_ir.multiply_add(builder, builder.fmul(r, r), rest, half)
     less_1 = vector_ir.multiply_add(builder, r, inner, r)
     exponent = builder.shl(builder.bitcast(shifted, _integer(a)), ir.Constant(_integer(a), 23))
