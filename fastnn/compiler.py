@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from fastnn.backend import get_backend
+from fastnn.blueprint import Blueprint
 from fastnn.fusion import fuse
 from fastnn.losses import Loss, LossTensors
 from fastnn.ops import Op, Tensor, make_op
@@ -41,21 +42,14 @@ def compile_program(
     `shared` are the arrays that a network's programs have in common, by name: theta, the gradient and the
     views into both, the statistics, the optimizer's vectors. Every other tensor gets a buffer of its own.
     """
-    compilation, ops = _compile(plan, loss, rows, purpose, get_backend())
-    return Program(
-        ops,
-        batch=compilation.batch,
-        output=compilation.output,
-        shapes=compilation.shapes,
-        shared={**shared, **compilation.constants},
-    )
+    return Program(_compile(plan, loss, rows, purpose, tuple(shared), get_backend()), shared)
 
 
 @lru_cache(maxsize=64)  # many networks of one plan, as in a search, are compiled once
 def _compile(
-    plan: Plan, loss: Loss, rows: int, purpose: Purpose, backend: str
-) -> tuple[_Compilation, tuple[Op, ...]]:
-    """The compilation and its ops. What is fused depends on the current backend, which therefore is a key."""
+    plan: Plan, loss: Loss, rows: int, purpose: Purpose, shared: tuple[str, ...], backend: str
+) -> Blueprint:
+    """The blueprint. What is fused depends on the current backend, which therefore is a key."""
     compilation = _Compilation(plan, loss, rows, purpose)
     compilation.forward()
     if purpose.loss:
@@ -66,7 +60,15 @@ def _compile(
         compilation.backward()
     if purpose.update is not None:
         compilation.update(purpose.update)
-    return compilation, tuple(fuse(compilation.ops) if purpose.fused else compilation.ops)
+    return Blueprint(
+        fuse(compilation.ops) if purpose.fused else compilation.ops,
+        batch=compilation.batch,
+        output=compilation.output,
+        shapes=compilation.shapes,
+        constants=compilation.constants,
+        shared=shared,
+        parts=compilation.parts,
+    )
 
 
 class _Compilation:
@@ -81,6 +83,7 @@ class _Compilation:
         self.ops: list[Op] = []
         self.shapes: dict[str, tuple[int, ...]] = {"step": (2,)}
         self.constants: dict[str, np.ndarray] = {}
+        self.parts: dict[str, list[str]] = {}
         self.step = Tensor("step", self.shapes["step"], "float64")
         self.output = self.tensor("X", rows, *plan.input_shape)
         self.batch = {"x": self.output}  # what the executor fills for every batch
@@ -158,6 +161,9 @@ class _Compilation:
 
     def update(self, optimizer: Optimizer) -> None:
         """Emit the optimizer's op over theta; or, where weights decay otherwise than biases, by parameter."""
+        prefixes = {"theta": "", "gradient": "d", **{vector: f"{vector}_" for vector in optimizer.vectors}}
+        for whole, prefix in prefixes.items():
+            self.parts[whole] = [f"{prefix}{name}" for name in self.plan.parameters]
         if not optimizer.l2:
             size = sum(parameter.size for parameter in self.plan.parameters.values())
             self._update(optimizer, ("theta", "gradient", *optimizer.vectors), size)

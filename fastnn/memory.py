@@ -20,21 +20,21 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     return block[start : start + count * dtype.itemsize].view(dtype).reshape(shape)
 
 
-def carve(layout: Mapping[str, tuple[tuple[int, ...], DTypeLike]]) -> tuple[dict[str, np.ndarray], int]:
-    """One zeroed block, cut into arrays of the shapes and dtypes of `layout`, no two on one cache line.
+class Layout:
+    """Where arrays of given shapes and dtypes lie in one block, no two on one cache line."""
 
-    Returns the arrays by name, and the block's bytes.
-    """
-    ends = [0]
-    for shape, dtype in layout.values():
-        bytes_ = prod(shape) * np.dtype(dtype).itemsize
-        ends.append(ends[-1] + -(-bytes_ // ALIGNMENT) * ALIGNMENT)
-    block = aligned_zeros(ends[-1], np.uint8)
-    arrays = {}
-    for start, (name, (shape, dtype)) in zip(ends, layout.items(), strict=False):
-        bytes_ = prod(shape) * np.dtype(dtype).itemsize
-        arrays[name] = block[start : start + bytes_].view(dtype).reshape(shape)
-    return arrays, ends[-1]
+    def __init__(self, arrays: Mapping[str, tuple[tuple[int, ...], DTypeLike]]) -> None:
+        self.nbytes = 0
+        self._places: dict[str, tuple[tuple[int, ...], np.dtype, int]] = {}
+        for name, (shape, dtype) in arrays.items():
+            self._places[name] = (shape, np.dtype(dtype), self.nbytes)
+            bytes_ = prod(shape) * np.dtype(dtype).itemsize
+            self.nbytes += -(-bytes_ // ALIGNMENT) * ALIGNMENT
+
+    def allocate(self) -> dict[str, np.ndarray]:
+        """The arrays by name, zeroed."""
+        block = aligned_zeros(self.nbytes, np.uint8)
+        return {name: np.ndarray(*place[:2], block, place[2]) for name, place in self._places.items()}
 
 
 def views(vector: np.ndarray, shapes: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:

@@ -67,11 +67,11 @@ class Plan:
         layers = [placed.layer for placed in self.layers]
         return layers, self.input_shape, self.seed if any(each.draws for each in layers) else None
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         return {name: each for placed in self.layers for name, each in placed.parameters.items()}
 
-    @property
+    @cached_property
     def statistics(self) -> dict[str, Parameter]:
         return {name: each for placed in self.layers for name, each in placed.statistics.items()}
 

@@ -3,54 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from fastnn.backend import get_backend, kernel_address
+from fastnn.blueprint import Blueprint
 from fastnn.kernels.native import Executor
 from fastnn.listing import list_ops
-from fastnn.memory import carve
-from fastnn.ops import Op, Tensor
+from fastnn.ops import Tensor
 
 
 class Program:
-    """A network compiled for batches of `rows` rows, for one purpose: a training step, prediction, …
+    """A blueprint with its memory.
 
     All its buffers are allocated here, in one block; a run allocates nothing. `program["A1"]` is the array of
     that name, as the last run left it.
     """
 
-    def __init__(
-        self,
-        ops: Sequence[Op],
-        *,
-        batch: Mapping[str, Tensor],
-        output: Tensor,
-        shapes: Mapping[str, tuple[int, ...]],
-        shared: Mapping[str, np.ndarray],
-    ) -> None:
-        """Give every tensor its memory: `shared` has the arrays that belong to the network.
-
-        `batch` are the tensors that the executor fills or reads for every batch: x, y, weight, loss. `shapes`
-        says in which shape an array is seen under its name, if not in its op's.
-        """
-        self.ops = tuple(ops)
-        self.batch = dict(batch)
-        self.output = output
-        self.rows = batch["x"].shape[0]
-        self.dtype = np.dtype(batch["x"].dtype)
+    def __init__(self, blueprint: Blueprint, shared: Mapping[str, np.ndarray]) -> None:
+        """`shared` has the arrays that belong to the network: those that the blueprint calls so."""
+        self.ops = blueprint.ops
+        self.batch = blueprint.batch
+        self.output = blueprint.output
+        self.rows = blueprint.rows
+        self.dtype = blueprint.dtype
+        self.cost = blueprint.cost
+        self.nbytes = blueprint.layout.nbytes
         self.backend = get_backend()
-        self.cost = sum(op.cost for op in ops)
-        tensors = [each for op in ops for each in op.operands if each is not None] + [*batch.values()]
-        own = {
-            each.name: (shapes.get(each.name, each.shape), each.dtype)
-            for each in tensors
-            if each.name not in shared
-        }
-        self.buffers, self.nbytes = carve(own)
-        self._arrays = {**shared, **self.buffers}
-        self.executor = self._make_executor()
+        self.buffers = blueprint.layout.allocate()
+        self._arrays = {**shared, **blueprint.constants, **self.buffers}
+        self.executor = self._make_executor(blueprint.barriers)
         self.lock = threading.Lock()  # for who fills the buffers, runs and reads them
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -69,8 +52,8 @@ class Program:
 
     def _is_training_step(self) -> bool:
         """Whether it updates theta."""
-        last = [self._array(each) for each in self.ops[-1].writes if each is not None]
-        return _overlap(last, [self["theta"]])
+        last = [self[each.name] for each in self.ops[-1].writes if each is not None]
+        return any(np.may_share_memory(array, self["theta"]) for array in last)
 
     def _purpose(self) -> str:
         if self._is_training_step():
@@ -79,12 +62,13 @@ class Program:
 
     def _array(self, tensor: Tensor) -> np.ndarray:
         """The tensor's memory, in the tensor's own shape."""
-        return self._arrays[tensor.name].reshape(tensor.shape)
+        return self[tensor.name].reshape(tensor.shape)
 
-    def _make_executor(self) -> Executor:
+    def _make_executor(self, barriers: tuple[bool, ...]) -> Executor:
         calls = []
-        for op, barrier in zip(self.ops, self._barriers(), strict=True):
-            operands = tuple(None if each is None else self._array(each) for each in op.operands)
+        for op, barrier in zip(self.ops, barriers, strict=True):
+            # A kernel knows the shapes from its sizes: any view will do.
+            operands = tuple(None if each is None else self._arrays[each.name] for each in op.operands)
             address = kernel_address(op.kernel, self.dtype)
             calls.append((address, operands, tuple(op.sizes.values()), tuple(op.scalars.values()), barrier))
         return Executor(
@@ -95,27 +79,3 @@ class Program:
             output=self._array(self.output),
             cost=self.cost,
         )
-
-    def _barriers(self) -> list[bool]:
-        """Before which ops the threads must meet: where one touches what another has written since they met.
-
-        Reading what others read is free; an op's own operands are its kernel's business.
-        """
-        barriers = []
-        read: list[np.ndarray] = []
-        written: list[np.ndarray] = []
-        for op in self.ops:
-            reads = [self._array(each) for each in op.reads if each is not None]
-            writes = [self._array(each) for each in op.writes if each is not None]
-            meet = _overlap(reads, written) or _overlap(writes, written) or _overlap(writes, read)
-            if meet:
-                read, written = [], []
-            read += reads
-            written += writes
-            barriers.append(meet)
-        return barriers
-
-
-def _overlap(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
-    """Whether any of `some` shares memory with any of `others`: W1, say, is a part of theta."""
-    return any(np.may_share_memory(one, other) for one in some for other in others)
