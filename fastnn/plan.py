@@ -26,24 +26,10 @@ class PlacedLayer:
     output_shape: Shape
     output: str  # the name of its result, "" for a layer without a buffer of its own
     names: dict[str, str]  # of parameters, statistics and buffers, by role: {"W": "W1", "b": "b1"}
+    shapes: dict[str, Shape]  # of the same, by role
+    parameters: dict[str, Parameter]  # by name, such as "W1"
+    statistics: dict[str, Parameter]  # by name, such as "running_mean1"
     before_relu: bool
-
-    @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """By name, such as "W1"."""
-        return {self.names[role]: each for role, each in self.layer.parameters(self.input_shape).items()}
-
-    @cached_property
-    def statistics(self) -> dict[str, Parameter]:
-        """By name, such as "running_mean1"."""
-        return {self.names[role]: each for role, each in self.layer.statistics(self.input_shape).items()}
-
-    @cached_property
-    def shapes(self) -> dict[str, Shape]:
-        """Of parameters, statistics and buffers, by role."""
-        tensors = self.layer.parameters(self.input_shape) | self.layer.statistics(self.input_shape)
-        shapes = {role: each.shape for role, each in tensors.items()}
-        return shapes | self.layer.buffers(self.input_shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +95,23 @@ def make_plan(layers: Iterable[Layer], input_shape: int | Sequence[int], seed: i
         if layer.letter == "Z":
             number += 1
         output = _free_name(f"{layer.letter}{number}", taken) if layer.letter else ""
-        roles = (*layer.parameters(shape), *layer.statistics(shape), *layer.buffers(shape))
-        names = {role: _free_name(f"{role}{number}", taken) for role in roles}
-        before_relu = _is_before_relu(layers, position)
-        placed.append(PlacedLayer(layer, position, shape, output_shape, output, names, before_relu))
+        parameters, statistics = layer.parameters(shape), layer.statistics(shape)
+        shapes = {role: each.shape for role, each in (parameters | statistics).items()} | layer.buffers(shape)
+        names = {role: _free_name(f"{role}{number}", taken) for role in shapes}
+        placed.append(
+            PlacedLayer(
+                layer,
+                position,
+                shape,
+                output_shape,
+                output,
+                names,
+                shapes,
+                parameters={names[role]: each for role, each in parameters.items()},
+                statistics={names[role]: each for role, each in statistics.items()},
+                before_relu=_is_before_relu(layers, position),
+            )
+        )
         shape = output_shape
     if not any(each.parameters for each in placed):
         raise ValueError(f"layers must hold one with parameters, such as Dense(1), got {list(layers)}")

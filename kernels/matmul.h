@@ -39,6 +39,11 @@
 #define TURN_MAX_COLUMNS 12
 #define TURN_MIN_K 8
 #define TURN_MAX_BYTES (1024 * 1024)
+/* And a transposed b so few rows of a, where packing it would cost more than turning c, an element of which costs as
+   much as TURN_COST of packing. So many columns of c are made at a time. */
+#define TURN_MAX_ROWS 128
+#define TURN_COST 4
+#define TURN_COLUMNS 512
 
 /* Products of so few columns, over so many k, are dot products with the lanes along k. Beyond DOT_MAX_K the
    scratch for b's columns would grow without bound. */

@@ -335,27 +335,63 @@ static void NAME(multiply_outer)(const NAME(product) * p) {
     }
 }
 
-/* A transposed a (a_row == 1) by a b of few columns, without an epilogue: cᵀ = bᵀ aᵀ, whose vectors are full, is made
-   and turned. Its sums are the same chains. */
+/* Whether to make cᵀ = bᵀ aᵀ, with a along the lanes, and turn it: a transposed a (a_row == 1) by few columns, so that
+   vectors are full; or few rows by a transposed b, which is then read where it lies, instead of packed. */
 FASTNN_INLINE int NAME(turning_pays)(const NAME(product) * p) {
+    if (p->start) return 0;
+    if (p->b_column != 1) {
+        if (p->m > TURN_MAX_ROWS) return 0;
+        /* Packing b takes as long as the multiply-adds of LANES rows; empty lanes, and panels of one vector, cost some. */
+        const int64_t lanes = (p->m + LANES - 1) / LANES * LANES;
+        const int64_t saved = LANES + p->m - lanes - (lanes % TILE_COLUMNS ? LANES * 3 / 8 : 0);
+        return saved * p->n * p->k > LANES * ((p->a_row == 1 ? 0 : p->m * p->k) + TURN_COST * p->m * p->n);
+    }
     return p->a_row == 1 && p->a_column != 1 && p->m >= 2 * LANES && p->n <= NAME(smaller)(TURN_MAX_COLUMNS, LANES) &&
-           p->k >= TURN_MIN_K && p->k * p->m * (int64_t)sizeof(REAL) <= TURN_MAX_BYTES && !p->start && !p->relu &&
-           !p->mask;
+           p->k >= TURN_MIN_K && p->k * p->m * (int64_t)sizeof(REAL) <= TURN_MAX_BYTES;
 }
 
+/* Columns [j0, j0 + n) of c from their transpose, with the epilogue. */
+static void NAME(turn_back)(const NAME(product) * p, const REAL *turned, int64_t j0, int64_t n) {
+    for (int64_t i = 0; i < p->m; i += LANES)
+        for (int64_t j = 0; j < n; j += LANES) {
+            VECTOR v[LANES];
+            const int rows = (int)NAME(smaller)(LANES, p->m - i), columns = (int)NAME(smaller)(LANES, n - j);
+            NAME(load_rows)(turned + j * p->m + i, p->m, columns, rows, v);
+            NAME(turn)(v);
+            for (int row = 0; row < rows; row++) {
+                VECTOR y = v[row];
+                if (p->relu) y = NAME(relu_vector)(y);
+                if (p->mask) {
+                    const REAL *at = p->mask + (i + row) * p->mask_row + j0 + j;
+                    y = (VECTOR)((MASK)y & (NAME(load_partial)(at, columns) > (VECTOR){0}));
+                }
+                NAME(store_partial)(p->c + (i + row) * p->c_row + j0 + j, y, columns);
+            }
+        }
+}
+
+/* The sums are the same chains. */
 static void NAME(multiply_turned)(const NAME(product) * p) {
-    REAL *turned = arena((size_t)(p->n * p->m) * sizeof(REAL));
-    const NAME(product) q = {.m = p->n, .n = p->m, .k = p->k,
-                             .a = p->b, .a_row = p->b_column, .a_column = p->b_row,
-                             .b = p->a, .b_row = p->a_column, .b_column = 1,
-                             .c = turned, .c_row = p->m};
-    NAME(multiply_in_place)(&q);
-    for (int64_t i = 0; i < p->m; i += LANES) {
-        VECTOR v[LANES];
-        const int rows = (int)NAME(smaller)(LANES, p->m - i);
-        NAME(load_rows)(turned + i, p->m, (int)p->n, rows, v);
-        NAME(turn)(v);
-        for (int row = 0; row < rows; row++) NAME(store_partial)(p->c + (i + row) * p->c_row, v[row], (int)p->n);
+    const int64_t block_n = NAME(smaller)(TURN_COLUMNS, p->n), panel_size = BLOCK_K * TILE_COLUMNS;
+    REAL *panel = arena((size_t)(panel_size + block_n * p->m) * sizeof(REAL)), *turned = panel + panel_size;
+    for (int64_t j = 0; j < p->n; j += block_n) {
+        NAME(product) q = {.m = NAME(smaller)(block_n, p->n - j), .n = p->m, .c = turned, .c_row = p->m,
+                           .a_row = p->b_column, .a_column = p->b_row, .start_row = p->m};
+        for (int64_t k0 = 0; k0 < p->k; k0 += BLOCK_K, q.start = turned) {
+            q.k = NAME(smaller)(BLOCK_K, p->k - k0);
+            for (int64_t i = 0; i < p->m; i += TILE_COLUMNS) {
+                const int width = (int)NAME(smaller)(TILE_COLUMNS, p->m - i);
+                const REAL *a = p->a + i * p->a_row + k0 * p->a_column;
+                if (p->a_row == 1) q.b_row = p->a_column;
+                else {
+                    NAME(pack_panel)(q.k, width, a, p->a_column, p->a_row, panel);
+                    q.b_row = TILE_COLUMNS;
+                    a = panel;
+                }
+                NAME(panel)(q.m, width, &q, 0, i, p->b + j * p->b_column + k0 * p->b_row, a);
+            }
+        }
+        NAME(turn_back)(p, turned, j, q.m);
     }
 }
 

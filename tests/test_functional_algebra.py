@@ -32,22 +32,30 @@ def edge_shapes():
     yield from np.random.default_rng(1).choice(EDGES, size=(60, 3)).tolist()
 
 
+def stored(x, transposed):
+    """What `x` is the transpose of, or x itself."""
+    return np.ascontiguousarray(x.T) if transposed else x
+
+
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
 def test_matmul_is_exact_on_integers(rng, dtype, transpose_a, transpose_b):
     for m, k, n in edge_shapes():
         a, b = integers(rng, m, k, dtype=dtype), integers(rng, k, n, dtype=dtype)
         expected = reference.matmul(wide(a), wide(b))
-        given_a = np.ascontiguousarray(a.T) if transpose_a else a
-        given_b = np.ascontiguousarray(b.T) if transpose_b else b
+        given_a, given_b = stored(a, transpose_a), stored(b, transpose_b)
         c = F.matmul(given_a, given_b, transpose_a=transpose_a, transpose_b=transpose_b)
         assert c.dtype == dtype
         assert_identical(c, expected, f"m={m} k={k} n={n}")
 
 
-def test_matmul_is_exact_on_large_integer_products(rng, dtype):
-    for m, k, n in ((1, 3000, 5), (600, 40, 3), (3, 20, 2100), (300, 700, 500)):
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
+def test_matmul_is_exact_on_large_integer_products(rng, dtype, transpose_a, transpose_b):
+    for m, k, n in ((1, 3000, 5), (600, 40, 3), (3, 20, 2100), (30, 600, 1300), (300, 700, 500)):
         a, b = integers(rng, m, k, dtype=dtype), integers(rng, k, n, dtype=dtype)
-        assert_identical(F.matmul(a, b), reference.matmul(wide(a), wide(b)), f"m={m} k={k} n={n}")
+        expected = reference.matmul(wide(a), wide(b))
+        given_a, given_b = stored(a, transpose_a), stored(b, transpose_b)
+        c = F.matmul(given_a, given_b, transpose_a=transpose_a, transpose_b=transpose_b)
+        assert_identical(c, expected, f"m={m} k={k} n={n}")
 
 
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
