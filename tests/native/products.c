@@ -13,7 +13,7 @@ static int64_t checked;
         for (int64_t i = 0; i < m * k; i++) a[i] = (REAL)((i * 7 + 3) % 11 - 5);                             \
         for (int64_t i = 0; i < k * n; i++) b[i] = (REAL)((i * 5 + 1) % 13 - 6);                             \
         for (int64_t i = 0; i < n; i++) bias[i] = (REAL)(i % 3 - 1);                                         \
-        for (int64_t i = 0; i < m * n; i++) mask[i] = (REAL)(i % 2);                                         \
+        for (int64_t i = 0; i < m * n; i++) mask[i] = (REAL)(i % 5 % 2);                                     \
         const int64_t a_row = transpose_a ? 1 : k, a_column = transpose_a ? m : 1;                           \
         const int64_t b_row = transpose_b ? 1 : n, b_column = transpose_b ? k : 1;                           \
         for (int64_t thread = 0; thread < 3; thread++)                                                       \
