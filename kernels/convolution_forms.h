@@ -110,7 +110,7 @@ static inline int images_suit_pool(const convolution *o, int64_t pool, int train
     if (o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
     if (is_dense(o) || is_depthwise(o) || pool * pool > MAX_PLACES) return 0;
     if (winograd_suits(o) && !tiles_are_few(o, lanes))
-        return o->r == 3 && pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
+        return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
     return o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
            vectors * VECTOR_BYTES <= IMAGE_BLOCK_BYTES;
 }

@@ -7,12 +7,12 @@
 
 /* Tiles [begin, end) of a row of one filter, m (places, tiles, IMAGES), to the rows of z, of width `out_w`, and to y,
    the maxima of whole tiles; either may be NULL. The last row and column of tiles may have one of pixels. */
-static void NAME(write_tiles)(int rows, int64_t out_w, int64_t begin, int64_t end, const REAL *m, int64_t place,
+FASTNN_INLINE void NAME(write_tiles)(const int kind, int rows, int64_t out_w, int64_t begin, int64_t end, const REAL *m, int64_t place,
                               REAL bias, int relu, REAL *z, REAL *y) {
     for (int64_t j = begin; j < end; j++)
         for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
             VECTOR tile[2][2];
-            NAME(tile_outputs)(WINOGRAD_3, m, place, bias, relu, tile);
+            NAME(tile_outputs)(kind, m, place, bias, relu, tile);
             const int columns = 2 * j + 1 < out_w ? 2 : 1;
             for (int a = 0; z && a < rows; a++)
                 for (int b = 0; b < columns; b++)
@@ -35,14 +35,16 @@ static void NAME(return_rows)(const NAME(winograd) * p, const NAME(image_rows) *
         }
 }
 
-/* y of a convolution of one group, 3 x 3 windows and a stride of 1, as winograd_body.h makes it, or, where `pooled` isn't NULL, the
-   maxima of its 2 x 2 pixels. Units of work: strips of rows of tiles of blocks. */
-static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_convolution *pooled, int64_t thread,
+/* y of a convolution of one group as winograd_body.h makes it, or, where `pooled` isn't NULL, the maxima of its 2 x 2
+   pixels. Units of work: strips of rows of tiles of blocks. */
+FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd) * p, const pooled_convolution *pooled, int64_t thread,
                                       int64_t threads) {
     const int pool = pooled != NULL, x_blocks = pool && pooled->x_blocks, y_blocks = pool && pooled->y_blocks;
-    const int64_t channels = p->channels, columns = p->columns.out, width = 2 * columns + 2;
+    const int step = 2 * winograd_stride(kind), piece = winograd_piece(kind), overlap = piece - step;
+    const int places = winograd_side(kind) * winograd_side(kind);
+    const int64_t channels = p->channels, columns = p->columns.out, width = step * columns + overlap;
     const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
-    const int64_t rows = smaller(p->rows.out, larger(1, (pixels / (channels * width) - 2) / 2));
+    const int64_t rows = smaller(p->rows.out, larger(1, (pixels / (channels * width) - overlap) / step));
     const int64_t strips = ceil_divide(p->rows.out, rows), units = ceil_divide(p->images, IMAGES) * strips;
     const int64_t most = smaller(columns, WINOGRAD_TILES / IMAGES); /* tiles whose products are made together */
     const int64_t filters = smaller(WINOGRAD_FILTERS, p->filters), plane = p->out_h * p->out_w;
@@ -53,27 +55,27 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_con
     x_rows.width = width;
     z_rows.image = p->filters * plane;
     y_rows.image = p->filters * y_rows.h * y_rows.w;
-    const int64_t x_size = NAME(set_rows)(&x_rows, 2 * rows + 2);
+    const int64_t x_size = NAME(set_rows)(&x_rows, step * rows + overlap);
     const int64_t z_size = pool ? 0 : NAME(set_rows)(&z_rows, 2);
     const int64_t y_size = pool ? NAME(set_rows)(&y_rows, y_blocks ? y_rows.h : rows) : 0;
     const int64_t run = most * IMAGES, u_place = filters * channels + LANES, v_place = channels * run + LANES;
     const int64_t m_place = WINOGRAD_ROWS * run + LANES;
     int64_t *offset = arena((size_t)round_up(channels, 8) * sizeof(int64_t) +
-                            (size_t)(x_size + z_size + y_size + 16 * (u_place + v_place + m_place)) * sizeof(REAL));
+                            (size_t)(x_size + z_size + y_size + places * (u_place + v_place + m_place)) * sizeof(REAL));
     REAL *turned_x = (REAL *)(offset + round_up(channels, 8)), *turned_z = turned_x + x_size;
-    REAL *turned_y = turned_z + z_size, *u = turned_y + y_size, *v = u + 16 * u_place, *m = v + 16 * v_place;
-    int64_t tap[16];
+    REAL *turned_y = turned_z + z_size, *u = turned_y + y_size, *v = u + places * u_place, *m = v + places * v_place;
+    int64_t tap[MAX_PIECE * MAX_PIECE];
     for (int64_t e = 0; e < channels; e++) offset[e] = e * run;
-    for (int i = 0; i < 16; i++) tap[i] = (i / 4 * width + i % 4) * IMAGES;
+    for (int i = 0; i < piece * piece; i++) tap[i] = (i / piece * width + i % piece) * IMAGES;
 
     for (int64_t f0 = 0; f0 < p->filters; f0 += filters) {
         z_rows.channels = y_rows.channels = smaller(filters, p->filters - f0);
-        NAME(transform_weight)(WINOGRAD_3, p, p->weight + f0 * p->weight_filter, z_rows.channels, u, u_place);
+        NAME(transform_weight)(kind, p, p->weight + f0 * p->weight_filter, z_rows.channels, u, u_place);
         for (int64_t unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
             const int64_t image = unit / strips * IMAGES, first = unit % strips * rows;
             const int64_t end = smaller(rows, p->rows.out - first);
             x_rows.images = z_rows.images = y_rows.images = (int)smaller(IMAGES, p->images - image);
-            x_rows.first = 2 * first - p->rows.pad;
+            x_rows.first = step * first - p->rows.pad;
             y_rows.first = first;
             y_rows.rows = smaller(end, y_rows.h - first);
             memset(turned_x, 0, (size_t)x_size * sizeof(REAL));
@@ -89,11 +91,11 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_con
                     const int64_t tiles = smaller(most, columns - j);
                     for (int64_t e = 0; e < channels; e++)
                         for (int64_t k = 0; k < tiles; k++)
-                            NAME(transform_source)(WINOGRAD_3, turned_x + e * x_rows.plane + 2 * (i * width + j + k) * IMAGES,
+                            NAME(transform_source)(kind, turned_x + e * x_rows.plane + step * (i * width + j + k) * IMAGES,
                                                    tap, IMAGES, v + e * run + k * IMAGES, v_place);
                     for (int64_t f = 0; f < z_rows.channels; f += WINOGRAD_ROWS) {
                         const int64_t some = smaller(WINOGRAD_ROWS, z_rows.channels - f);
-                        for (int place = 0; place < 16; place++) {
+                        for (int place = 0; place < places; place++) {
                             const NAME(correlation) product = {
                                 .rows = some, .pixels = tiles * IMAGES, .taps = channels,
                                 .a = u + place * u_place + f * channels, .a_row = channels,
@@ -101,7 +103,7 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_con
                             NAME(correlate)(&product);
                         }
                         for (int64_t k = f; k < f + some; k++)
-                            NAME(write_tiles)((int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run, m_place,
+                            NAME(write_tiles)(kind, (int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run, m_place,
                                               p->bias ? p->bias[f0 + k] : 0, p->relu, pool ? NULL : turned_z + k * z_rows.plane,
                                               pool ? y + k * y_rows.plane + i * y_rows.w * IMAGES : NULL);
                     }
@@ -117,26 +119,25 @@ static void NAME(run_winograd_images)(const NAME(winograd) * p, const pooled_con
 
 /* --- either form -------------------------------------------------------------------------------------------- */
 
-/* Whole blocks of images with narrow planes and 3 x 3 windows go along the lanes, all else in rows of tiles. */
-static void NAME(convolve_winograd)(const NAME(winograd) * problem, int64_t thread, int64_t threads) {
+/* Whole blocks of images with narrow planes go along the lanes, all else in rows of tiles. */
+FASTNN_INLINE void NAME(convolve_winograd_kind)(const int kind, const NAME(winograd) * problem, int64_t thread,
+                                                int64_t threads) {
     NAME(winograd) p = *problem;
-    if (p.kind == WINOGRAD_3_BY_2) {
-        NAME(run_winograd)(WINOGRAD_3_BY_2, &p, thread, threads);
-        return;
-    }
-    if (p.kind == WINOGRAD_5) {
-        NAME(run_winograd)(WINOGRAD_5, &p, thread, threads);
-        return;
-    }
     if (LANES == IMAGES && p.groups == 1 && winograd_is_narrow(p.channels, p.columns.out)) {
         p.images -= p.images % IMAGES;
-        if (p.images) NAME(run_winograd_images)(&p, NULL, thread, threads);
+        if (p.images) NAME(run_winograd_images)(kind, &p, NULL, thread, threads);
         p.source += p.images * p.channels * p.rows.source * p.columns.source;
         p.y += p.images * p.filters * p.out_h * p.out_w;
         if (p.mask) p.mask += p.images * p.filters * p.out_h * p.out_w;
         p.images = problem->images - p.images;
     }
-    if (p.images) NAME(run_winograd)(WINOGRAD_3, &p, thread, threads);
+    if (p.images) NAME(run_winograd)(kind, &p, thread, threads);
+}
+
+static void NAME(convolve_winograd)(const NAME(winograd) * p, int64_t thread, int64_t threads) {
+    if (p->kind == WINOGRAD_3) NAME(convolve_winograd_kind)(WINOGRAD_3, p, thread, threads);
+    else if (p->kind == WINOGRAD_5) NAME(convolve_winograd_kind)(WINOGRAD_5, p, thread, threads);
+    else NAME(convolve_winograd_kind)(WINOGRAD_3_BY_2, p, thread, threads);
 }
 
 #undef VECTOR

@@ -193,9 +193,10 @@ def of_rows(dtype):
     few_channels = transposed[:3, : 2 * 4 * 3].reshape(3, 2, 4, 3)
     winograd = transposed[:18, : 17 * 9].reshape(18, 17, 3, 3)
     larger = np.resize(transposed, (24, 24, 5, 5))
+    strided = np.resize(transposed, (64, 64, 3, 3))
 
     def many_channels(x, channels):
-        return np.tile(x, (1, 8, 1, 1))[:, :channels]
+        return np.tile(x, (1, -(-channels // 3), 1, 1))[:, :channels]
 
     def flat(x):
         return x.reshape(len(x), -1)
@@ -224,6 +225,9 @@ def of_rows(dtype):
         "conv2d in Winograd's form": lambda x: F.conv2d(many_channels(x, 17), winograd, bias[:18], padding=2),
         "conv2d of larger windows in Winograd's form": lambda x: F.conv2d(
             many_channels(x, 24), larger, padding=3
+        ),
+        "conv2d with a stride in Winograd's form": lambda x: F.conv2d(
+            many_channels(x, 64), strided, stride=2, padding=5
         ),
         "conv2d_backward in Winograd's form": lambda x: F.conv2d_backward(
             many_channels(x, 18), np.zeros((len(x), 17, 9, 10), dtype), winograd
