@@ -16,12 +16,14 @@ FASTNN_INLINE VECTOR NAME(combine)(const int average, VECTOR best, VECTOR value)
     return average ? best + value : NAME(select)(value != value, value, NAME(larger)(value, best));
 }
 
-/* The first `count` lanes, which may be 0 or more than there are. */
+/* The first `count` lanes, which may be 0 or more than there are. With AVX-512 a mask costs less than a branch. */
 FASTNN_INLINE VECTOR NAME(load_some)(const REAL *from, int64_t count) {
+    if (VECTOR_BYTES == 64) return NAME(load_between)(from, 0, count);
     return count >= LANES ? NAME(load)(from) : NAME(load_partial)(from, (int)larger(0, count));
 }
 FASTNN_INLINE void NAME(store_some)(REAL *to, VECTOR v, int64_t count) {
-    if (count >= LANES) NAME(store)(to, v);
+    if (VECTOR_BYTES == 64) NAME(store_partial)(to, v, (int)larger(0, smaller(LANES, count)));
+    else if (count >= LANES) NAME(store)(to, v);
     else if (count > 0) NAME(store_partial)(to, v, (int)count);
 }
 
@@ -35,11 +37,19 @@ typedef struct {
     int64_t first, second; /* their columns */
 } NAME(pairs);
 
-FASTNN_INLINE NAME(pairs) NAME(pairs_at)(const int rows, const pooling *o, int64_t p, int64_t q) {
-    const int64_t left = 2 * (o->out_w - q);
-    if (rows == 1) return (NAME(pairs)){1, LANES, left, left - LANES};
-    return (NAME(pairs)){2, 2 * o->w, left, p + 1 < o->out_h ? left : 0};
-}
+/* A plane, vector of results after vector: BLOCK(at, p, q) makes those of the windows from (p, q) on. Whole vectors, the
+   last of a row, with columns in both vectors of x or in one, are apart: most of each is constant, and its masks are made
+   once. */
+#define FASTNN_EACH_PAIRS(rows, o, BLOCK)                                                                    \
+    const int64_t last = (rows) == 1 ? (o)->out_w / LANES * LANES : 0, left = 2 * ((o)->out_w - last);       \
+    const int64_t next = (rows) == 1 ? LANES : 2 * (o)->w, second = (rows) == 1 ? left - LANES : left;       \
+    const NAME(pairs) whole = {1, LANES, 2 * LANES, LANES};                                                  \
+    const NAME(pairs) both = {rows, next, left, second}, one = {rows, next, left, 0};                        \
+    for (int64_t p = 0; p < (o)->out_h; p += (rows)) {                                                       \
+        for (int64_t q = 0; q < last; q += LANES) BLOCK(&whole, p, q);                                       \
+        if (second > 0 && p + (rows) <= (o)->out_h) BLOCK(&both, p, last);                                   \
+        else if (left > 0) BLOCK(&one, p, last);                                                             \
+    }
 
 FASTNN_INLINE VECTOR NAME(load_windows)(const NAME(pairs) * at, const REAL *y) {
     const VECTOR first = NAME(load_some)(y, at->first / 2);
@@ -51,23 +61,25 @@ FASTNN_INLINE void NAME(store_windows)(const NAME(pairs) * at, VECTOR v, REAL *y
     if (at->rows == 2) NAME(store_some)(y + at->first / 2, NAME(upper_half)(v), at->second / 2);
 }
 
-FASTNN_INLINE void NAME(pool_pairs)(const int rows, const int average, const pooling *o, const REAL *x, REAL *y) {
-    for (int64_t p = 0; p < o->out_h; p += rows, x += rows * 2 * o->w, y += rows * o->out_w)
-        for (int64_t q = 0; q < o->out_w; q += LANES) {
-            const NAME(pairs) at = NAME(pairs_at)(rows, o, p, q);
-            VECTOR half[2];
+/* The results of a vector of windows, of planes of width w: x and y are at the first. */
+FASTNN_INLINE void NAME(pool_windows)(const NAME(pairs) * at, const int average, int64_t w, const REAL *x, REAL *y) {
+    VECTOR half[2];
 #pragma GCC unroll 2
-            for (int i = 0; i < 2; i++) {
-                const REAL *from = x + 2 * q + i * at.next;
-                const int64_t count = i ? at.second : at.first;
-                __builtin_prefetch((const char *)from + ASK_TO_READ);
-                __builtin_prefetch((const char *)(from + o->w) + ASK_TO_READ);
-                half[i] = NAME(combine)(average, NAME(load_some)(from, count), NAME(load_some)(from + o->w, count));
-            }
-            const VECTOR best = NAME(combine)(average, NAME(even_lanes)(half[0], half[1]),
-                                              NAME(odd_lanes)(half[0], half[1]));
-            NAME(store_windows)(&at, average ? best / 4 : best, y + q);
-        }
+    for (int i = 0; i < 2; i++) {
+        const REAL *from = x + i * at->next;
+        const int64_t count = i ? at->second : at->first;
+        __builtin_prefetch((const char *)from + ASK_TO_READ);
+        __builtin_prefetch((const char *)(from + w) + ASK_TO_READ);
+        half[i] = NAME(combine)(average, NAME(load_some)(from, count), NAME(load_some)(from + w, count));
+    }
+    const VECTOR best = NAME(combine)(average, NAME(even_lanes)(half[0], half[1]), NAME(odd_lanes)(half[0], half[1]));
+    NAME(store_windows)(at, average ? best / 4 : best, y);
+}
+
+FASTNN_INLINE void NAME(pool_pairs)(const int rows, const int average, const pooling *o, const REAL *x, REAL *y) {
+#define POOL(at, p, q) NAME(pool_windows)(at, average, o->w, x + 2 * ((p) * o->w + (q)), y + (p) * o->out_w + (q))
+    FASTNN_EACH_PAIRS(rows, o, POOL)
+#undef POOL
 }
 
 /* The even and the odd columns of the windows, as a row or two. */
@@ -83,56 +95,63 @@ FASTNN_INLINE void NAME(clear_rest)(const pooling *o, REAL *dx) {
     if (2 * o->out_h < o->h) memset(dx + 2 * o->out_h * o->w, 0, (size_t)o->w * sizeof(REAL));
 }
 
-FASTNN_INLINE void NAME(max_pairs_backward)(const int rows, const pooling *o, int relu, const REAL *dy,
-                                             const REAL *x, REAL *dx) {
-    NAME(clear_rest)(o, dx);
-    for (int64_t p = 0; p < o->out_h; p += rows, dy += rows * o->out_w, x += rows * 2 * o->w, dx += rows * 2 * o->w)
-        for (int64_t q = 0; q < o->out_w; q += LANES) {
-            const NAME(pairs) at = NAME(pairs_at)(rows, o, p, q);
-            VECTOR pixel[4]; /* of the windows, in row order */
+/* The gradients of a vector of windows, of planes of width w: dy, x and dx are at the first. */
+FASTNN_INLINE void NAME(max_windows_backward)(const NAME(pairs) * at, int relu, int64_t w, const REAL *dy,
+                                              const REAL *x, REAL *dx) {
+    VECTOR pixel[4]; /* of the windows, in row order */
 #pragma GCC unroll 2
-            for (int u = 0; u < 2; u++) {
-                VECTOR half[2];
+    for (int u = 0; u < 2; u++) {
+        VECTOR half[2];
 #pragma GCC unroll 2
-                for (int i = 0; i < 2; i++) {
-                    const int64_t from = u * o->w + 2 * q + i * at.next, count = i ? at.second : at.first;
-                    if (rows == 2 || at.first < LANES) {
-                        __builtin_prefetch((const char *)(x + from) + ASK_TO_READ);
-                        __builtin_prefetch((const char *)(dx + from) + ASK_TO_WRITE, 1);
-                    }
-                    half[i] = NAME(load_some)(x + from, count);
-                }
-                pixel[2 * u] = NAME(even_lanes)(half[0], half[1]);
-                pixel[2 * u + 1] = NAME(odd_lanes)(half[0], half[1]);
-            }
-            VECTOR best = pixel[0];
-            MASK taken[4] = {{0}};
-#pragma GCC unroll 4
-            for (int i = 1; i < 4; i++) {
-                taken[i] = NAME(takes)(pixel[i], best);
-                best = NAME(select)(taken[i], pixel[i], best);
-            }
-            VECTOR gradient = NAME(load_windows)(&at, dy + q), part[4];
-            if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
-            MASK later = {0}; /* a later pixel has taken the place */
-#pragma GCC unroll 4
-            for (int i = 3; i >= 0; i--) {
-                part[i] = NAME(select)((i == 0 ? ~(MASK){0} : taken[i]) & ~later, gradient, (VECTOR){0});
-                later |= taken[i];
-            }
-            NAME(store_pairs)(&at, part[0], part[1], dx + 2 * q);
-            NAME(store_pairs)(&at, part[2], part[3], dx + o->w + 2 * q);
+        for (int i = 0; i < 2; i++) {
+            const int64_t from = u * w + i * at->next, count = i ? at->second : at->first;
+            __builtin_prefetch((const char *)(x + from) + ASK_TO_READ);
+            __builtin_prefetch((const char *)(dx + from) + ASK_TO_WRITE, 1);
+            half[i] = NAME(load_some)(x + from, count);
         }
+        pixel[2 * u] = NAME(even_lanes)(half[0], half[1]);
+        pixel[2 * u + 1] = NAME(odd_lanes)(half[0], half[1]);
+    }
+    VECTOR best = pixel[0];
+    MASK taken[4] = {{0}};
+#pragma GCC unroll 4
+    for (int i = 1; i < 4; i++) {
+        taken[i] = NAME(takes)(pixel[i], best);
+        best = NAME(select)(taken[i], pixel[i], best);
+    }
+    VECTOR gradient = NAME(load_windows)(at, dy), part[4];
+    if (relu) gradient = NAME(select)(best > (VECTOR){0}, gradient, (VECTOR){0});
+    MASK later = {0}; /* a later pixel has taken the place */
+#pragma GCC unroll 4
+    for (int i = 3; i >= 0; i--) {
+        part[i] = NAME(select)((i == 0 ? ~(MASK){0} : taken[i]) & ~later, gradient, (VECTOR){0});
+        later |= taken[i];
+    }
+    NAME(store_pairs)(at, part[0], part[1], dx);
+    NAME(store_pairs)(at, part[2], part[3], dx + w);
+}
+
+FASTNN_INLINE void NAME(max_pairs_backward)(const int rows, const pooling *o, int relu, const REAL *dy,
+                                            const REAL *x, REAL *dx) {
+    NAME(clear_rest)(o, dx);
+#define BACK(at, p, q)                                                                                       \
+    NAME(max_windows_backward)(at, relu, o->w, dy + (p) * o->out_w + (q), x + 2 * ((p) * o->w + (q)),        \
+                               dx + 2 * ((p) * o->w + (q)))
+    FASTNN_EACH_PAIRS(rows, o, BACK)
+#undef BACK
+}
+
+FASTNN_INLINE void NAME(average_windows_backward)(const NAME(pairs) * at, int64_t w, const REAL *dy, REAL *dx) {
+    const VECTOR part = NAME(load_windows)(at, dy) / 4;
+    NAME(store_pairs)(at, part, part, dx);
+    NAME(store_pairs)(at, part, part, dx + w);
 }
 
 FASTNN_INLINE void NAME(average_pairs_backward)(const int rows, const pooling *o, const REAL *dy, REAL *dx) {
     NAME(clear_rest)(o, dx);
-    for (int64_t p = 0; p < o->out_h; p += rows, dy += rows * o->out_w, dx += rows * 2 * o->w)
-        for (int64_t q = 0; q < o->out_w; q += LANES) {
-            const NAME(pairs) at = NAME(pairs_at)(rows, o, p, q);
-            const VECTOR part = NAME(load_windows)(&at, dy + q) / 4;
-            for (int u = 0; u < 2; u++) NAME(store_pairs)(&at, part, part, dx + u * o->w + 2 * q);
-        }
+#define BACK(at, p, q) NAME(average_windows_backward)(at, o->w, dy + (p) * o->out_w + (q), dx + 2 * ((p) * o->w + (q)))
+    FASTNN_EACH_PAIRS(rows, o, BACK)
+#undef BACK
 }
 
 /* --- any windows -------------------------------------------------------------------------------------- */
