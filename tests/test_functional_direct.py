@@ -97,6 +97,139 @@ def test_linear_refuses_other_arrays(rng, dtype):
     assert native.linear_direct(dy.copy(), normal(rng, 5, 5, dtype=dtype), out[0], None, out) is None
 
 
+# sizes (n, c, h, w, filters, r, s), options
+CONVOLUTIONS = [
+    ((2, 3, 7, 8, 4, 3, 2), {}),
+    ((1, 4, 9, 6, 6, 3, 3), {"stride": 2, "padding": (1, 0), "dilation": (1, 2), "groups": 2}),
+    ((3, 2, 5, 5, 2, 5, 5), {"padding": 2, "stride": (3, 1)}),
+    ((0, 2, 5, 5, 3, 3, 3), {}),
+    ((2, 2, 5, 5, 0, 3, 3), {}),
+]
+NO_CONVOLUTION = [
+    {"stride": 0}, {"stride": True}, {"stride": 1.0}, {"stride": [1, 1]}, {"stride": (1, 0)},
+    {"stride": (1, 1, 1)}, {"padding": -1}, {"padding": "same"}, {"padding": 2**70}, {"padding": None},
+    {"dilation": 0}, {"dilation": 9}, {"groups": 3}, {"groups": 0}, {"groups": 2},
+]  # fmt: skip
+
+USUAL_OPTIONS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+
+
+def strided(array):
+    """An equal array that no short way takes."""
+    return np.repeat(array, 2, axis=-1)[..., ::2] if array.size else array[..., ::-1]
+
+
+def convolution(options):
+    """The options as the short way takes them, in order."""
+    return [options.get(name, usual) for name, usual in USUAL_OPTIONS.items()]
+
+
+@pytest.mark.parametrize(("sizes", "options"), CONVOLUTIONS)
+def test_convolution_has_the_bits_of_the_checked_way(rng, dtype, sizes, options):
+    n, c, h, w, filters, r, s = sizes
+    x = normal(rng, n, c, h, w, dtype=dtype)
+    weight = normal(rng, filters, c // options.get("groups", 1), r, s, dtype=dtype)
+    for bias in (None, normal(rng, filters, dtype=dtype)):
+        y = native.conv2d_direct(x, weight, bias, *convolution(options), None)
+        out = np.full_like(y, 7)
+        assert native.conv2d_direct(x, weight, bias, *convolution(options), out) is out
+        assert_same_bits(out, y)
+        assert_same_bits(y, F.conv2d(strided(x), weight, bias, **options))
+    dy = normal(rng, *y.shape, dtype=dtype)
+    direct = native.conv2d_backward_direct(dy, x, weight, *convolution(options))
+    for gradient, checked in zip(direct, F.conv2d_backward(dy, strided(x), weight, **options), strict=True):
+        assert_same_bits(gradient, checked)
+
+
+def test_convolution_refuses_other_arguments(rng, dtype):
+    x, weight, bias = (normal(rng, *shape, dtype=dtype) for shape in ((2, 2, 6, 6), (3, 2, 3, 3), (3,)))
+    dy, usual = normal(rng, 2, 3, 4, 4, dtype=dtype), convolution({})
+    for options in NO_CONVOLUTION:
+        assert native.conv2d_direct(x, weight, bias, *convolution(options), None) is None, options
+        assert native.conv2d_backward_direct(dy, x, weight, *convolution(options)) is None, options
+    other = np.float64 if dtype == np.float32 else np.float32
+
+    def others(array):
+        return [
+            strided(array),
+            array.astype(other),
+            array.astype(dtype.newbyteorder()),
+            array.tolist(),
+            array[0],
+        ]
+
+    too_large = normal(rng, 3, 2, 7, 3, dtype=dtype)
+    for wrong in (*others(weight), weight[:, :1].copy(), weight[:, :, :0], too_large, None):
+        assert native.conv2d_direct(x, wrong, bias, *usual, None) is None
+        assert native.conv2d_backward_direct(dy, x, wrong, *usual) is None
+    for wrong in others(x):
+        assert native.conv2d_direct(wrong, weight, bias, *usual, None) is None
+        assert native.conv2d_backward_direct(dy, wrong, weight, *usual) is None
+    for wrong in (*others(dy), dy[:1], dy[:, :, :3].copy(), None):
+        assert native.conv2d_backward_direct(wrong, x, weight, *usual) is None
+    for wrong in (*others(bias), bias[:2]):
+        assert native.conv2d_direct(x, weight, wrong, *usual, None) is None
+    read_only = dy.copy()
+    read_only.flags.writeable = False
+    whole = np.zeros(200, dtype)  # x, weight or bias in it overlap out
+    out = whole[40:136].reshape(dy.shape)
+    for wrong in (read_only, *others(dy)[:-1], dy[:1], dy[:, :, :3].copy()):
+        assert native.conv2d_direct(x, weight, bias, *usual, wrong) is None
+    assert native.conv2d_direct(whole[:144].reshape(x.shape), weight, bias, *usual, out) is None
+    assert native.conv2d_direct(x, whole[:54].reshape(weight.shape), bias, *usual, out) is None
+    assert native.conv2d_direct(x, weight, whole[135:138], *usual, out) is None
+    assert not whole.any()
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+def test_pooling_has_the_bits_of_the_checked_way(rng, dtype, name):
+    average, back = name == "avg_pool2d", getattr(F, f"{name}_backward")
+    for window, stride, padding in ((2, None, 0), ((3, 2), (2, 1), 1), (3, 1, (0, 1)), (7, None, 0)):
+        x = normal(rng, 3, 2, 7, 8, dtype=dtype)
+        y = native.pool2d_direct(average, None, x, window, stride, padding, None)
+        out = np.full_like(y, 7)
+        assert native.pool2d_direct(average, None, x, window, stride, padding, out) is out
+        assert_same_bits(out, y)
+        assert_same_bits(y, getattr(F, name)(strided(x), window, stride, padding))
+        dy = normal(rng, *y.shape, dtype=dtype)
+        dx = native.pool2d_direct(average, dy, x, window, stride, padding, None)
+        out = np.full_like(x, 7)
+        assert native.pool2d_direct(average, dy, x, window, stride, padding, out) is out
+        assert_same_bits(out, dx)
+        assert_same_bits(dx, back(dy, strided(x), window, stride, padding))
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_pooling_refuses_other_arguments(rng, dtype, average):
+    x, dy = normal(rng, 2, 3, 6, 6, dtype=dtype), normal(rng, 2, 3, 3, 3, dtype=dtype)
+    for window, stride, padding in (
+        (0, None, 0), (2, 0, 0), (2, None, 2), (2, None, -1), (7, None, 0), (2.0, None, 0), (True, None, 0),
+        ([2, 2], 2, 0), (2, (2, 2, 2), 0), (2**70, None, 0), ((2, 2**70), 1, 0),
+    ):  # fmt: skip
+        assert native.pool2d_direct(average, None, x, window, stride, padding, None) is None
+        assert native.pool2d_direct(average, dy, x, window, stride, padding, None) is None
+    other = np.float64 if dtype == np.float32 else np.float32
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    assert native.pool2d_direct(average, dy, x.astype(other), 2, None, 0, None) is None
+    for wrong in (strided(x), x.astype(dtype.newbyteorder()), x.tolist(), x[0], x[:, :, :0], None):
+        assert native.pool2d_direct(average, None, wrong, 2, None, 0, None) is None
+        assert native.pool2d_direct(average, dy, wrong, 2, None, 0, None) is None
+    for wrong in (strided(dy), dy.astype(other), dy.tolist(), dy[:1], dy[0]):
+        assert native.pool2d_direct(average, wrong, x, 2, None, 0, None) is None
+        assert native.pool2d_direct(average, None, x, 2, None, 0, wrong) is None
+    assert native.pool2d_direct(average, None, read_only, 2, None, 0, None) is not None
+    for wrong in (read_only, strided(x), x[:1], x):
+        assert native.pool2d_direct(average, dy, x, 2, None, 0, wrong) is None
+    whole = np.zeros(400, dtype)
+    x = whole[:216].reshape(x.shape)
+    assert native.pool2d_direct(average, None, x, 2, None, 0, whole[200:254].reshape(dy.shape)) is None
+    dy = whole[390 - 54 : 390].reshape(dy.shape)
+    x_shaped = whole[384 - 216 : 384].reshape(x.shape)
+    assert native.pool2d_direct(average, dy, normal(rng, *x.shape, dtype=dtype), 2, None, 0, x_shaped) is None
+    assert not whole.any()
+
+
 def examples(rng, dtype):
     """Predictions and labels, binary and over classes, of fewer and more rows than a chunk has."""
     for rows in (1, 100, CHUNK, CHUNK + 1, 3 * CHUNK + 7):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn import backend
 from fastnn.backend import call
 from fastnn.checks import deliver, exact_shape, floats, paddings, pair, result, sizes
 
@@ -53,7 +54,10 @@ def conv2d(
 
     Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998, section II.
     """
-    return _forward("conv2d", x, weight, bias, stride, padding, dilation, groups, out)
+    y = backend.direct.conv2d_direct(x, weight, bias, stride, padding, dilation, groups, out)
+    if y is None:
+        y = _forward("conv2d", x, weight, bias, stride, padding, dilation, groups, out)
+    return y
 
 
 def conv2d_naive(
@@ -100,6 +104,9 @@ def conv2d_backward(
 
     Source: LeCun et al., "Backpropagation applied to handwritten zip code recognition", 1989.
     """
+    gradients = backend.direct.conv2d_backward_direct(dy, x, weight, stride, padding, dilation, groups)
+    if gradients is not None:
+        return gradients
     dtype, (dy, x, weight) = floats(dy=dy, x=x, weight=weight)
     geometry = _geometry(x, weight, stride, padding, dilation, groups)
     dx, dweight, dbias = _gradients(dy, x, weight, geometry)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn import backend
 from fastnn.backend import call
 from fastnn.checks import deliver, exact_shape, floats, pair, result, sizes
 
@@ -43,7 +44,8 @@ def max_pool2d(
 
     Source: Ranzato et al., "Unsupervised learning of invariant feature hierarchies", 2007.
     """
-    return _forward("max_pool2d", x, kernel_size, stride, padding, out)
+    y = backend.direct.pool2d_direct(False, None, x, kernel_size, stride, padding, out)
+    return _forward("max_pool2d", x, kernel_size, stride, padding, out) if y is None else y
 
 
 def max_pool2d_backward(
@@ -74,6 +76,9 @@ def max_pool2d_backward(
 
     Source: the subgradient of the maximum.
     """
+    dx = backend.direct.pool2d_direct(False, dy, x, kernel_size, stride, padding, out)
+    if dx is not None:
+        return dx
     dtype, (dy, x) = floats(dy=dy, x=x)
     geometry = _geometry(x, kernel_size, stride, padding)
     exact_shape("dy", dy, geometry.y_shape(x), "(n, c, out_h, out_w)")
@@ -106,7 +111,8 @@ def avg_pool2d(
 
     Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998, section II.
     """
-    return _forward("avg_pool2d", x, kernel_size, stride, padding, out)
+    y = backend.direct.pool2d_direct(True, None, x, kernel_size, stride, padding, out)
+    return _forward("avg_pool2d", x, kernel_size, stride, padding, out) if y is None else y
 
 
 def avg_pool2d_backward(
@@ -136,6 +142,9 @@ def avg_pool2d_backward(
 
     Source: avg_pool2d is linear; this is its transpose.
     """
+    dx = backend.direct.pool2d_direct(True, dy, x, kernel_size, stride, padding, out)
+    if dx is not None:
+        return dx
     dtype, (dy, x) = floats(dy=dy, x=x)
     geometry = _geometry(x, kernel_size, stride, padding)
     exact_shape("dy", dy, geometry.y_shape(x), "(n, c, out_h, out_w)")
