@@ -16,8 +16,8 @@
        direct, by x:       the weights of a group, and DIRECT_PLANE_BYTES (or one row of one channel's taps)
        direct, by weight:  the sums of 128 filters by BLOCK_TAPS taps, or up to LANES times a small dweight
        depthwise:          4 channels of an image (back, of the gradient), and LANES times their weights
-       plane rows:         32 (16, 8) filters by the taps, and one group of as many images as have 64 pixels
-                           (by weight 128, or one image)
+       plane rows:         512 KiB of weights, or 32 (16, 8) filters by the taps, and one group of as many images
+                           as have 64 pixels (by weight 128, or one image)
        images in lanes:    IMAGE_LANES_BYTES, or the planes of IMAGES images by x, and LANES times the weights
        winograd:           49 times 128 filters by c, and 49 times c + 32 (24, 16) by 112 tiles (or one row of tiles),
                            16 or 25 times of 3 x 3 windows;

@@ -137,60 +137,81 @@ def conv2d_backward_direct(dy, x, weight, stride, padding, dilation, groups):
     return dx, dweight, dbias
 
 
-cdef inline kernel_function pool_kernel(bint average, bint backward, bint single):
-    if average and backward:
-        return <kernel_function> (<void*> avg_pool2d_backward[float] if single else <void*> avg_pool2d_backward[double])
-    if average:
-        return <kernel_function> (<void*> avg_pool2d[float] if single else <void*> avg_pool2d[double])
-    if backward:
-        return <kernel_function> (<void*> max_pool2d_backward[float] if single else <void*> max_pool2d_backward[double])
-    return <kernel_function> (<void*> max_pool2d[float] if single else <void*> max_pool2d[double])
+cdef inline bint fill_pooling(
+    int64_t* n, cnp.npy_intp* shape, object x, int dtype, object window, object stride, object padding
+):
+    """Whether x is a C-contiguous array that fits the options; the sizes, in the kernel list's order, go to n, 11 of
+    them, and the result's shape to `shape`."""
+    cdef const cnp.npy_intp* image
+    if not (
+        is_c_array(x, dtype, 4)
+        and read_pair(window, 1, n + 3)
+        and read_pair(window if stride is None else stride, 1, n + 5)
+        and read_pair(padding, 0, n + 7)
+    ):
+        return False
+    image = cnp.PyArray_DIMS(<cnp.ndarray> x)
+    n[0], n[1], n[2] = image[0] * image[1], image[2], image[3]
+    if 2 * n[7] > n[3] or 2 * n[8] > n[4] or n[1] < 1 or n[2] < 1:
+        return False
+    if not (fit(n[1], n[7], n[3], n[5], n + 9) and fit(n[2], n[8], n[4], n[6], n + 10)):
+        return False
+    shape[0], shape[1], shape[2], shape[3] = image[0], image[1], n[9], n[10]
+    return True
 
 
-def pool2d_direct(bint average, dy, x, window, stride, padding, out):
-    """Return the max or average pooling of x, or, where dy isn't None, its gradient, in `out` where given.
+cdef inline int64_t pooling_cost(const int64_t* n):
+    return n[0] * n[9] * n[10] * n[3] * n[4]
 
-    Returns None, and does nothing, unless all are C-contiguous arrays of one float dtype whose shapes fit, the options
-    are ints or pairs of ints in range, and out overlaps none of the others.
-    """
+
+def pool2d_direct(bint average, x, window, stride, padding, out):
+    """Return the max or average pooling of x, in `out` where given; None as conv2d_direct does."""
     cdef int dtype = float_type(x)
     cdef Op op
     cdef cnp.npy_intp shape[4]
     cdef cnp.ndarray result
-    cdef int64_t* n = op.n
-    if dtype == -1 or not is_c_array(x, dtype, 4):
+    if dtype == -1 or not fill_pooling(op.n, shape, x, dtype, window, stride, padding):
         return None
-    if not (
-        read_pair(window, 1, n + 3)
-        and read_pair(window if stride is None else stride, 1, n + 5)
-        and read_pair(padding, 0, n + 7)
-    ):
-        return None
-    shape[0], shape[1] = cnp.PyArray_DIMS(<cnp.ndarray> x)[0], cnp.PyArray_DIMS(<cnp.ndarray> x)[1]
-    n[0], n[1], n[2] = (
-        shape[0] * shape[1], cnp.PyArray_DIMS(<cnp.ndarray> x)[2], cnp.PyArray_DIMS(<cnp.ndarray> x)[3]
-    )
-    if 2 * n[7] > n[3] or 2 * n[8] > n[4] or n[1] < 1 or n[2] < 1:
-        return None
-    if not (fit(n[1], n[7], n[3], n[5], n + 9) and fit(n[2], n[8], n[4], n[6], n + 10)):
-        return None
-    shape[2], shape[3] = n[9], n[10]
-    if dy is None:
-        result = planes_result(out, dtype, shape)
-    elif is_c_array(dy, dtype, 4) and has_shape(dy, shape):
-        result = planes_result(out, dtype, cnp.PyArray_DIMS(<cnp.ndarray> x))
-    else:
-        return None
+    result = planes_result(out, dtype, shape)
     if result is None or overlap(result, <cnp.ndarray> x):
         return None
-    if dy is not None and overlap(result, <cnp.ndarray> dy):
-        return None
-    op.kernel = pool_kernel(average, dy is not None, dtype == cnp.NPY_FLOAT)
+    if average:
+        op.kernel = <kernel_function> (
+            <void*> avg_pool2d[float] if dtype == cnp.NPY_FLOAT else <void*> avg_pool2d[double]
+        )
+    else:
+        op.kernel = <kernel_function> (
+            <void*> max_pool2d[float] if dtype == cnp.NPY_FLOAT else <void*> max_pool2d[double]
+        )
     op.t[0], op.t[1] = cnp.PyArray_DATA(<cnp.ndarray> x), cnp.PyArray_DATA(result)
-    if dy is not None:
-        op.t[0] = cnp.PyArray_DATA(<cnp.ndarray> dy)
-        if not average:
-            op.t[1], op.t[2] = cnp.PyArray_DATA(<cnp.ndarray> x), cnp.PyArray_DATA(result)
-            n[11] = 0  # no ReLU
-    run_once(&op, n[0] * n[9] * n[10] * n[3] * n[4])
+    run_once(&op, pooling_cost(op.n))
+    return result
+
+
+def pool2d_backward_direct(bint average, dy, x, window, stride, padding, out):
+    """Return the gradient of max or average pooling by x, in `out` where given; None as conv2d_direct does."""
+    cdef int dtype = float_type(x)
+    cdef Op op
+    cdef cnp.npy_intp shape[4]
+    cdef cnp.ndarray result
+    if dtype == -1 or not fill_pooling(op.n, shape, x, dtype, window, stride, padding):
+        return None
+    if not (is_c_array(dy, dtype, 4) and has_shape(dy, shape)):
+        return None
+    result = planes_result(out, dtype, cnp.PyArray_DIMS(<cnp.ndarray> x))
+    if result is None or overlap(result, <cnp.ndarray> x) or overlap(result, <cnp.ndarray> dy):
+        return None
+    op.t[0] = cnp.PyArray_DATA(<cnp.ndarray> dy)
+    if average:
+        op.kernel = <kernel_function> (
+            <void*> avg_pool2d_backward[float] if dtype == cnp.NPY_FLOAT else <void*> avg_pool2d_backward[double]
+        )
+        op.t[1] = cnp.PyArray_DATA(result)
+    else:
+        op.kernel = <kernel_function> (
+            <void*> max_pool2d_backward[float] if dtype == cnp.NPY_FLOAT else <void*> max_pool2d_backward[double]
+        )
+        op.t[1], op.t[2] = cnp.PyArray_DATA(<cnp.ndarray> x), cnp.PyArray_DATA(result)
+        op.n[11] = 0  # no ReLU
+    run_once(&op, pooling_cost(op.n))
     return result

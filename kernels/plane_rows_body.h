@@ -3,13 +3,15 @@
 
    The lanes are filters, and a register tile's rows are pixels, of one image or of several: each is a pointer
    into its image, from which every tap is one offset. Images are copied only where they need padding; the
-   weights of TILE_COLUMNS filters are transposed once for all images. */
+   weights are transposed, in panels of TILE_COLUMNS filters, once for all images. */
 
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 #define TILE_COLUMNS (2 * LANES)
 /* Outputs that are summed at a time: enough for several tiles. */
 #define BLOCK_PIXELS 64
+/* Panels of weights that the pixels of one block of images meet, half of a 1 MiB L2; or one panel. */
+#define PANELS_BYTES (512 * 1024)
 
 /* sum[i, j] = relu?(start[j] + Σ_k at[i][offset[k]] panel[k, j]): pixels i, taps k, TILE_COLUMNS filters j. */
 typedef struct {
@@ -161,10 +163,12 @@ static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, c
     const int64_t blocks = ceil_divide(o.n, images);
     NAME(pixel_block) b = NAME(plan_pixels)(shape, channels, images);
     const int64_t panel_size = taps * TILE_COLUMNS, sums_size = images * plane * TILE_COLUMNS;
+    const int64_t panels = larger(1, smaller(ceil_divide(filters, TILE_COLUMNS),
+                                             PANELS_BYTES / (panel_size * (int64_t)sizeof(REAL))));
     REAL *panel = NAME(place_pixels)(&b, shape, arena((size_t)NAME(tables_size)(&b, shape) +
-                                                      (size_t)(panel_size + TILE_COLUMNS + sums_size +
+                                                      (size_t)(panels * (panel_size + TILE_COLUMNS) + sums_size +
                                                                NAME(copies_size)(&b)) * sizeof(REAL)));
-    REAL *start = panel + panel_size, *sums = start + TILE_COLUMNS;
+    REAL *start = panel + panels * panel_size, *sums = start + panels * TILE_COLUMNS;
     b.copies = sums + sums_size;
     memset(b.copies, 0, (size_t)NAME(copies_size)(&b) * sizeof(REAL));
     /* Turned by 180°, each channel's taps come from last to first. */
@@ -176,26 +180,34 @@ static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, c
             *last = offset;
         }
     for (int64_t g = 0; g < o.groups; g++)
-        for (int64_t f = 0; f < filters; f += TILE_COLUMNS) {
-            const int columns = (int)smaller(TILE_COLUMNS, filters - f);
+        for (int64_t f0 = 0; f0 < filters; f0 += panels * TILE_COLUMNS) {
+            const int64_t end = smaller(filters, f0 + panels * TILE_COLUMNS);
             const REAL *from = weight + g * filters * taps;
-            if (back)
-                for (int64_t e = 0; e < channels; e++)
-                    NAME(pack_panel)(window, columns, from + (e * filters + f) * window, 1, window,
-                                     panel + e * window * TILE_COLUMNS);
-            else NAME(pack_panel)(taps, columns, from + f * taps, 1, taps, panel);
-            for (int j = 0; j < TILE_COLUMNS; j++) start[j] = bias && j < columns ? bias[g * filters + f + j] : 0;
-            const NAME(pixel_sums) p = {taps, b.at, b.offset, panel, start, relu, sums};
+            for (int64_t f = f0; f < end; f += TILE_COLUMNS) {
+                const int columns = (int)smaller(TILE_COLUMNS, end - f);
+                REAL *to = panel + (f - f0) * taps;
+                if (back)
+                    for (int64_t e = 0; e < channels; e++)
+                        NAME(pack_panel)(window, columns, from + (e * filters + f) * window, 1, window,
+                                         to + e * window * TILE_COLUMNS);
+                else NAME(pack_panel)(taps, columns, from + f * taps, 1, taps, to);
+                for (int j = 0; j < TILE_COLUMNS; j++)
+                    start[f - f0 + j] = bias && j < columns ? bias[g * filters + f + j] : 0;
+            }
             for (int64_t block = blocks * thread / threads; block < blocks * (thread + 1) / threads; block++) {
                 const int64_t first = block * images, count = smaller(images, o.n - first);
                 NAME(fill_pixels)(&b, shape, x, g * channels, first, count);
-                NAME(sum_pixels)(columns, count * plane, &p);
-                for (int64_t i = 0; i < count; i++) {
-                    const int64_t to = ((first + i) * o.filters + g * filters + f) * plane;
-                    for (int64_t j = 0; j < plane; j += LANES)
-                        NAME(write_pixels)(columns, (int)smaller(LANES, plane - j),
-                                           sums + (i * plane + j) * TILE_COLUMNS, y + to + j, plane);
-                    if (mask) NAME(apply_mask)(columns * plane, mask + to, y + to);
+                for (int64_t f = f0; f < end; f += TILE_COLUMNS) {
+                    const int columns = (int)smaller(TILE_COLUMNS, end - f);
+                    const NAME(pixel_sums) p = {taps, b.at, b.offset, panel + (f - f0) * taps, start + f - f0, relu, sums};
+                    NAME(sum_pixels)(columns, count * plane, &p);
+                    for (int64_t i = 0; i < count; i++) {
+                        const int64_t to = ((first + i) * o.filters + g * filters + f) * plane;
+                        for (int64_t j = 0; j < plane; j += LANES)
+                            NAME(write_pixels)(columns, (int)smaller(LANES, plane - j),
+                                               sums + (i * plane + j) * TILE_COLUMNS, y + to + j, plane);
+                        if (mask) NAME(apply_mask)(columns * plane, mask + to, y + to);
+                    }
                 }
             }
         }
@@ -361,3 +373,4 @@ static void NAME(convolve_plane_rows_weight)(const convolution *shape, const REA
 #undef LANES
 #undef TILE_COLUMNS
 #undef BLOCK_PIXELS
+#undef PANELS_BYTES

@@ -186,15 +186,15 @@ def test_pooling_has_the_bits_of_the_checked_way(rng, dtype, name):
     average, back = name == "avg_pool2d", getattr(F, f"{name}_backward")
     for window, stride, padding in ((2, None, 0), ((3, 2), (2, 1), 1), (3, 1, (0, 1)), (7, None, 0)):
         x = normal(rng, 3, 2, 7, 8, dtype=dtype)
-        y = native.pool2d_direct(average, None, x, window, stride, padding, None)
+        y = native.pool2d_direct(average, x, window, stride, padding, None)
         out = np.full_like(y, 7)
-        assert native.pool2d_direct(average, None, x, window, stride, padding, out) is out
+        assert native.pool2d_direct(average, x, window, stride, padding, out) is out
         assert_same_bits(out, y)
         assert_same_bits(y, getattr(F, name)(strided(x), window, stride, padding))
         dy = normal(rng, *y.shape, dtype=dtype)
-        dx = native.pool2d_direct(average, dy, x, window, stride, padding, None)
+        dx = native.pool2d_backward_direct(average, dy, x, window, stride, padding, None)
         out = np.full_like(x, 7)
-        assert native.pool2d_direct(average, dy, x, window, stride, padding, out) is out
+        assert native.pool2d_backward_direct(average, dy, x, window, stride, padding, out) is out
         assert_same_bits(out, dx)
         assert_same_bits(dx, back(dy, strided(x), window, stride, padding))
 
@@ -206,27 +206,30 @@ def test_pooling_refuses_other_arguments(rng, dtype, average):
         (0, None, 0), (2, 0, 0), (2, None, 2), (2, None, -1), (7, None, 0), (2.0, None, 0), (True, None, 0),
         ([2, 2], 2, 0), (2, (2, 2, 2), 0), (2**70, None, 0), ((2, 2**70), 1, 0),
     ):  # fmt: skip
-        assert native.pool2d_direct(average, None, x, window, stride, padding, None) is None
-        assert native.pool2d_direct(average, dy, x, window, stride, padding, None) is None
+        assert native.pool2d_direct(average, x, window, stride, padding, None) is None
+        assert native.pool2d_backward_direct(average, dy, x, window, stride, padding, None) is None
     other = np.float64 if dtype == np.float32 else np.float32
     read_only = x.copy()
     read_only.flags.writeable = False
-    assert native.pool2d_direct(average, dy, x.astype(other), 2, None, 0, None) is None
+    assert native.pool2d_backward_direct(average, dy, x.astype(other), 2, None, 0, None) is None
     for wrong in (strided(x), x.astype(dtype.newbyteorder()), x.tolist(), x[0], x[:, :, :0], None):
-        assert native.pool2d_direct(average, None, wrong, 2, None, 0, None) is None
-        assert native.pool2d_direct(average, dy, wrong, 2, None, 0, None) is None
-    for wrong in (strided(dy), dy.astype(other), dy.tolist(), dy[:1], dy[0]):
-        assert native.pool2d_direct(average, wrong, x, 2, None, 0, None) is None
-        assert native.pool2d_direct(average, None, x, 2, None, 0, wrong) is None
-    assert native.pool2d_direct(average, None, read_only, 2, None, 0, None) is not None
+        assert native.pool2d_direct(average, wrong, 2, None, 0, None) is None
+        assert native.pool2d_backward_direct(average, dy, wrong, 2, None, 0, None) is None
+    for wrong in (strided(dy), dy.astype(other), dy.tolist(), dy[:1], dy[0], None):
+        assert native.pool2d_backward_direct(average, wrong, x, 2, None, 0, None) is None
+        assert native.pool2d_direct(average, x, 2, None, 0, wrong) is None
+    assert native.pool2d_direct(average, read_only, 2, None, 0, None) is not None
     for wrong in (read_only, strided(x), x[:1], x):
-        assert native.pool2d_direct(average, dy, x, 2, None, 0, wrong) is None
+        assert native.pool2d_backward_direct(average, dy, x, 2, None, 0, wrong) is None
     whole = np.zeros(400, dtype)
     x = whole[:216].reshape(x.shape)
-    assert native.pool2d_direct(average, None, x, 2, None, 0, whole[200:254].reshape(dy.shape)) is None
+    assert native.pool2d_direct(average, x, 2, None, 0, whole[200:254].reshape(dy.shape)) is None
     dy = whole[390 - 54 : 390].reshape(dy.shape)
     x_shaped = whole[384 - 216 : 384].reshape(x.shape)
-    assert native.pool2d_direct(average, dy, normal(rng, *x.shape, dtype=dtype), 2, None, 0, x_shaped) is None
+    assert (
+        native.pool2d_backward_direct(average, dy, normal(rng, *x.shape, dtype=dtype), 2, None, 0, x_shaped)
+        is None
+    )
     assert not whole.any()
 
 

@@ -44,7 +44,7 @@ def max_pool2d(
 
     Source: Ranzato et al., "Unsupervised learning of invariant feature hierarchies", 2007.
     """
-    y = backend.direct.pool2d_direct(False, None, x, kernel_size, stride, padding, out)
+    y = backend.direct.pool2d_direct(False, x, kernel_size, stride, padding, out)
     return _forward("max_pool2d", x, kernel_size, stride, padding, out) if y is None else y
 
 
@@ -76,7 +76,7 @@ def max_pool2d_backward(
 
     Source: the subgradient of the maximum.
     """
-    dx = backend.direct.pool2d_direct(False, dy, x, kernel_size, stride, padding, out)
+    dx = backend.direct.pool2d_backward_direct(False, dy, x, kernel_size, stride, padding, out)
     if dx is not None:
         return dx
     dtype, (dy, x) = floats(dy=dy, x=x)
@@ -111,7 +111,7 @@ def avg_pool2d(
 
     Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998, section II.
     """
-    y = backend.direct.pool2d_direct(True, None, x, kernel_size, stride, padding, out)
+    y = backend.direct.pool2d_direct(True, x, kernel_size, stride, padding, out)
     return _forward("avg_pool2d", x, kernel_size, stride, padding, out) if y is None else y
 
 
@@ -142,7 +142,7 @@ def avg_pool2d_backward(
 
     Source: avg_pool2d is linear; this is its transpose.
     """
-    dx = backend.direct.pool2d_direct(True, dy, x, kernel_size, stride, padding, out)
+    dx = backend.direct.pool2d_backward_direct(True, dy, x, kernel_size, stride, padding, out)
     if dx is not None:
         return dx
     dtype, (dy, x) = floats(dy=dy, x=x)
