@@ -78,6 +78,7 @@ CONFIGURATIONS = [
     # several strips, and blocks of channels and filters
     ((1, 16, 30, 31, 17, 3, 3), {"padding": 1}),
     ((1, 70, 9, 9, 130, 3, 3), {"padding": 1}),
+    ((2, 120, 3, 4, 130, 3, 3), {"padding": 1}),
     ((1, 4, 60, 60, 16, 5, 5), {}),
 ]
 IDS = [f"{'x'.join(map(str, sizes))} {options}" for sizes, options in CONFIGURATIONS]
