@@ -54,9 +54,12 @@ def _are_pairs(o):
 
 @inlined
 def _pairs(o, lanes):
-    """The windows of a row in whole vectors, and the rest: apart, so that masks are made once, if at all."""
+    """The windows of a row in whole vectors, and the rest: apart, so that masks are made once, if at all.
+
+    And the rows that go by twos, which fill a vector better: of planes no wider than one.
+    """
     whole = o.out_w // lanes * lanes
-    return whole, o.out_w - whole
+    return whole, o.out_w - whole, o.out_h // 2 * 2 if o.w <= lanes else 0
 
 
 @inlined
@@ -109,17 +112,19 @@ def max_pool2d(t, n, s, thread, threads):
     """y = the maximum of each window of x; a NaN in the window wins."""
     o, lanes = _shape(n), vector_lanes(t[0])
     size, out_size = o.h * o.w, o.out_h * o.out_w
-    whole, rest = _pairs(o, lanes)
+    whole, rest, twos = _pairs(o, lanes)
     begin, end = share(o.planes, 1, thread, threads)
     if _are_pairs(o):
         for plane in range(begin, end):
             x, y = offset(t[0], plane * size), offset(t[1], plane * out_size)
-            for p in range(o.out_h):
+            for p in range(0, twos, 2):
+                max_pairs(2, offset(x, 2 * p * o.w), o.w, o.w, offset(y, p * o.out_w), o.out_w)
+            for p in range(twos, o.out_h):
                 row, to = offset(x, 2 * p * o.w), offset(y, p * o.out_w)
                 for q in range(0, whole, lanes):
-                    max_pairs(offset(row, 2 * q), o.w, 2 * lanes, offset(to, q), lanes)
+                    max_pairs(1, offset(row, 2 * q), o.w, 2 * lanes, offset(to, q), lanes)
                 if rest > 0:
-                    max_pairs(offset(row, 2 * whole), o.w, o.w - 2 * whole, offset(to, whole), rest)
+                    max_pairs(1, offset(row, 2 * whole), o.w, o.w - 2 * whole, offset(to, whole), rest)
     elif _is_whole(o):
         for plane in range(begin, end):
             t[1][plane] = row_max(offset(t[0], plane * size), size)
@@ -135,24 +140,29 @@ def max_pool2d_backward(t, n, s, thread, threads):
     """
     o, lanes, relu = _shape(n), vector_lanes(t[1]), n[11] != 0
     largest, where = heap(t[1], o.out_h * o.out_w), heap_int32(t[1], o.out_h * o.out_w)
-    whole, rest = _pairs(o, lanes)
+    whole, rest, twos = _pairs(o, lanes)
     first_plane, last_plane = share(o.planes, 1, thread, threads)
     for plane in range(first_plane, last_plane):
         x, dx = offset(t[1], plane * o.h * o.w), offset(t[2], plane * o.h * o.w)
         dy = offset(t[0], plane * o.out_h * o.out_w)
         if _are_pairs(o):
             _clear_rest(o, dx, lanes)
-            for p in range(o.out_h):
+            for p in range(0, twos, 2):
+                at = 2 * p * o.w
+                max_pairs_backward(
+                    2, offset(dy, p * o.out_w), o.out_w, offset(x, at), o.w, o.w, relu, offset(dx, at)
+                )
+            for p in range(twos, o.out_h):
                 gradient, first = offset(dy, p * o.out_w), 2 * p * o.w
                 for q in range(0, whole, lanes):
                     at = first + 2 * q
                     max_pairs_backward(
-                        offset(gradient, q), lanes, offset(x, at), o.w, 2 * lanes, relu, offset(dx, at)
+                        1, offset(gradient, q), lanes, offset(x, at), o.w, 2 * lanes, relu, offset(dx, at)
                     )
                 if o.w > 2 * whole:  # clears the columns that no window covers, too
                     at, columns = first + 2 * whole, o.w - 2 * whole
                     max_pairs_backward(
-                        offset(gradient, whole), rest, offset(x, at), o.w, columns, relu, offset(dx, at)
+                        1, offset(gradient, whole), rest, offset(x, at), o.w, columns, relu, offset(dx, at)
                     )
             continue
         _fill(o, dx, like(dx[0], 0))
@@ -174,17 +184,19 @@ def avg_pool2d(t, n, s, thread, threads):
     o, lanes = _shape(n), vector_lanes(t[0])
     size, out_size = o.h * o.w, o.out_h * o.out_w
     area = like(t[0][0], o.size_r * o.size_s)
-    whole, rest = _pairs(o, lanes)
+    whole, rest, twos = _pairs(o, lanes)
     begin, end = share(o.planes, 1, thread, threads)
     if _are_pairs(o):
         for plane in range(begin, end):
             x, y = offset(t[0], plane * size), offset(t[1], plane * out_size)
-            for p in range(o.out_h):
+            for p in range(0, twos, 2):
+                mean_pairs(2, offset(x, 2 * p * o.w), o.w, o.w, offset(y, p * o.out_w), o.out_w)
+            for p in range(twos, o.out_h):
                 row, to = offset(x, 2 * p * o.w), offset(y, p * o.out_w)
                 for q in range(0, whole, lanes):
-                    mean_pairs(offset(row, 2 * q), o.w, 2 * lanes, offset(to, q), lanes)
+                    mean_pairs(1, offset(row, 2 * q), o.w, 2 * lanes, offset(to, q), lanes)
                 if rest > 0:
-                    mean_pairs(offset(row, 2 * whole), o.w, o.w - 2 * whole, offset(to, whole), rest)
+                    mean_pairs(1, offset(row, 2 * whole), o.w, o.w - 2 * whole, offset(to, whole), rest)
     elif _is_whole(o):
         for plane in range(begin, end):
             t[1][plane] = row_sum(offset(t[0], plane * size), size) / area
@@ -198,19 +210,21 @@ def avg_pool2d_backward(t, n, s, thread, threads):
     """dx = Σ of dy over the windows that cover x here / (r s)."""
     o, lanes = _shape(n), vector_lanes(t[0])
     area = like(t[0][0], o.size_r * o.size_s)
-    whole, rest = _pairs(o, lanes)
+    whole, rest, twos = _pairs(o, lanes)
     first_plane, last_plane = share(o.planes, 1, thread, threads)
     if _are_pairs(o):
         for plane in range(first_plane, last_plane):
             dx, dy = offset(t[1], plane * o.h * o.w), offset(t[0], plane * o.out_h * o.out_w)
             _clear_rest(o, dx, lanes)
-            for p in range(o.out_h):
+            for p in range(0, twos, 2):
+                mean_pairs_backward(2, offset(dy, p * o.out_w), o.out_w, o.w, o.w, offset(dx, 2 * p * o.w))
+            for p in range(twos, o.out_h):
                 gradient, to = offset(dy, p * o.out_w), offset(dx, 2 * p * o.w)
                 for q in range(0, whole, lanes):
-                    mean_pairs_backward(offset(gradient, q), lanes, o.w, 2 * lanes, offset(to, 2 * q))
+                    mean_pairs_backward(1, offset(gradient, q), lanes, o.w, 2 * lanes, offset(to, 2 * q))
                 if o.w > 2 * whole:
                     at, columns = offset(to, 2 * whole), o.w - 2 * whole
-                    mean_pairs_backward(offset(gradient, whole), rest, o.w, columns, at)
+                    mean_pairs_backward(1, offset(gradient, whole), rest, o.w, columns, at)
         return
     for plane in range(first_plane, last_plane):
         dx, dy = offset(t[1], plane * o.h * o.w), offset(t[0], plane * o.out_h * o.out_w)
