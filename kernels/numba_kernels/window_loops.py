@@ -1,13 +1,14 @@
 """Loops over the windows of a plane, a vector of adjacent ones at a time, written as LLVM IR.
 
 Along a row the columns that one element of the windows meets are a stride apart. Strides of 1 and 2 are loads
-and shuffles; others are gathered.
+and shuffles, where the width is known that of 4 too; others are gathered.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from itertools import chain
 
 from llvmlite import ir
 from numba import types
@@ -88,6 +89,19 @@ def for_case(builder: ir.IRBuilder, o: Window, body: Callable[[Case], None]) -> 
     choose(builder, cases, lambda case: body(case or (None, None)))
 
 
+def _apart(builder: ir.IRBuilder, vectors: Values) -> Values:
+    """The elements of adjacent vectors, as many as the stride, 2 or 4: from the first, the second, … on."""
+    if len(vectors) == 1:
+        return vectors
+    pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+    lanes = vectors[0].type.count
+    even, odd = (
+        _apart(builder, [shuffle(builder, *pair, list(range(first, 2 * lanes, 2))) for pair in pairs])
+        for first in (0, 1)
+    )
+    return list(chain(*zip(even, odd, strict=True)))
+
+
 class Columns:
     """The columns of the windows of outputs q, q + 1, …, of a case; `otherwise` is what lies outside."""
 
@@ -98,10 +112,12 @@ class Columns:
         self.first = builder.sub(builder.mul(q, o.stride_w), o.pad_left)
         # The same in all rows: what is inside of each vector that is loaded.
         self.loads = []
-        for v in range(0, size or 0, stride or 1):
-            for part in range(stride):
-                column = builder.add(self.first, INT64(v + part * vector.count))
-                inside = is_index(builder, counted(builder, column, vector.count), o.w)
+        if size is not None:
+            lanes = vector.count
+            starts = range(size) if stride == 1 else range(0, stride * (lanes - 1) + size, lanes)
+            for start in starts:
+                column = builder.add(self.first, INT64(start))
+                inside = is_index(builder, counted(builder, column, lanes), o.w)
                 self.loads.append((column, inside))
 
     def load(self, row: ir.Value) -> Values:
@@ -113,10 +129,13 @@ class Columns:
         ]
         if self.stride == 1:
             return loaded
-        pixels = []
-        for pair in zip(loaded[::2], loaded[1::2], strict=True):
-            pixels += (shuffle(builder, *pair, list(range(odd, 2 * lanes, 2))) for odd in (0, 1))
-        return pixels[: self.size]
+        pixels = _apart(builder, loaded[: self.stride])
+        for v in range(self.stride, self.size):
+            # The same as a column of the next window, but for the last window.
+            last = v + self.stride * (lanes - 1)
+            order = [*range(1, lanes), lanes + last % lanes]
+            pixels.append(shuffle(builder, pixels[v - self.stride], loaded[last // lanes], order))
+        return pixels
 
     def ask(self, row: ir.Value) -> None:
         """Ask for what lies well beyond a row: after loads under a mask the processor doesn't by itself."""
