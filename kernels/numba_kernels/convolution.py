@@ -44,7 +44,8 @@ from fastnn.kernels.numba_kernels.window import (
     tap_offsets,
 )
 from fastnn.kernels.numba_kernels.window_loops import Window
-from fastnn.kernels.numba_kernels.winograd import winograd, winograd_suits, winograd_weight
+from fastnn.kernels.numba_kernels.winograd import winograd, winograd_suits
+from fastnn.kernels.numba_kernels.winograd_weight import winograd_weight
 
 _Shape = namedtuple(
     "_Shape",
@@ -271,7 +272,7 @@ def conv2d_backward_input(t, n, s, thread, threads):
                     threads,
                 )  # fmt: skip
             elif is_winograd:
-                _turn_weight(o, rows, columns, weight, turned, 1, 9)
+                _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
                 winograd(
                     rows.axis, columns.axis, o.images, o.groups, o.filters, o.channels, t[0], turned,
                     null(dx), t[2], False, dx, thread, threads,

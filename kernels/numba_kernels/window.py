@@ -42,6 +42,15 @@ def reach(axis):
     return max(0, axis.taps - 1) * axis.dilation
 
 
+@inlined
+def whole_vectors(rows, width, lanes):
+    """As many of these rows as fill whole vectors together, or else all."""
+    grain = 1
+    while grain < lanes and grain * width % lanes != 0:
+        grain *= 2
+    return rows if rows < grain else rows - rows % grain
+
+
 @helper
 def strip_of(rows, columns, channels, is_wide, most_rows, lanes, element_bytes):
     """The strip of as many rows as _STRIP_BYTES hold, at least one, at most `most_rows`.
@@ -53,13 +62,7 @@ def strip_of(rows, columns, channels, is_wide, most_rows, lanes, element_bytes):
         width, shifts = columns.out + reach(columns), 1
     phases, more_slots = min(rows.stride, reach(rows) + 1), reach(rows) // rows.stride
     count = max(1, _STRIP_BYTES // element_bytes // max(1, channels * shifts * phases * width) - more_slots)
-    # Rows that fill whole vectors, where so many fit.
-    grain = 1
-    while grain < lanes and grain * width % lanes != 0:
-        grain *= 2
-    if count >= grain:
-        count -= count % grain
-    count = max(1, min(count, most_rows))
+    count = max(1, min(whole_vectors(count, width, lanes), most_rows))
     slots = count + more_slots
     plane = phases * slots * width
     return Strip(count, phases, slots, width, shifts, plane, channels * shifts * plane + width + lanes)

@@ -1,0 +1,82 @@
+"""The transformed source of Winograd's form: that of winograd.py and of winograd_weight.py."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from fastnn.kernels.numba_kernels.memory import helper, inlined, like, offset
+from fastnn.kernels.numba_kernels.window import ceil_divide, whole_vectors
+from fastnn.kernels.numba_kernels.window_loops import Window
+from fastnn.kernels.numba_kernels.winograd_tiles import transform_source
+
+# Tiles that are transformed together: with 64 channels and 16 places they fill half of a 1 MiB L2.
+_TILES = 112
+
+# A kind of windows, by its number in winograd_matrices.py. Along an axis the pieces of the source have
+# `piece` pixels and are `step` apart; `taps` and `places` count those of both axes.
+Kind = namedtuple("Kind", "number taps piece step places")
+
+# The tiles (h, w) of an image. Strips have up to `strip_rows` rows of them, counted through all images: small
+# images fill vectors together. The channels of a transformed strip are `row` apart.
+Tiles = namedtuple("Tiles", "h w strip_rows row")
+
+
+@inlined
+def fill(x, value, count):
+    for k in range(count):
+        x[k] = value
+
+
+@inlined
+def kind_of(rows):
+    """The kind of windows that suit."""
+    piece = rows.taps + rows.stride
+    side = 7 if rows.taps == 5 else piece
+    number = 2 if rows.taps == 5 else rows.stride - 1
+    return Kind(number, rows.taps * rows.taps, piece, 2 * rows.stride, side * side)
+
+
+@inlined
+def tiles_of(rows, columns, images, lanes, threads):
+    """Strips of rows that fill whole vectors where possible, short enough that every thread gets some."""
+    h, w = (rows.out + 1) // 2, (columns.out + 1) // 2
+    strip_rows = whole_vectors(max(1, _TILES // w), w, lanes)
+    strip_rows = max(1, min(strip_rows, ceil_divide(images * h, threads)))
+    # A vector may run over.
+    return Tiles(h, w, strip_rows, ceil_divide(strip_rows * w, lanes) * lanes + lanes)
+
+
+@inlined
+def part_of(tiles, at, end):
+    """The image of the row of tiles `at`, which of its rows that is, and how many up to `end` it has."""
+    first = at % tiles.h
+    return at // tiles.h, first, min(end - at, tiles.h - first)
+
+
+@inlined
+def scratch_size(kind, tiles, columns, lanes):
+    """Elements of `fill_source`'s scratch: a row of zeros and a packed plane."""
+    slots = tiles.strip_rows + (kind.piece - 1) // kind.step
+    return columns.source + kind.piece * kind.step * (slots * tiles.w + lanes)
+
+
+@helper
+def fill_source(kind, tiles, rows, columns, planes, channels, x, begin, end, scratch, v, place):
+    """v (places, channels, tiles) of the rows of tiles [begin, end).
+
+    The channels are the first of each image of x (images, planes).
+    """
+    area, at = rows.source * columns.source, begin
+    zeros, packed = scratch, offset(scratch, columns.source)
+    fill(zeros, like(x[0], 0), columns.source)
+    while at < end:
+        image, first, count = part_of(tiles, at, end)
+        pieces = Window(
+            rows.source, columns.source, kind.piece, kind.piece, kind.step, kind.step,
+            -rows.first - kind.step * first, -columns.first, count, tiles.w,
+        )  # fmt: skip
+        for e in range(channels):
+            source = offset(x, (image * planes + e) * area)
+            to = offset(v, e * tiles.row + (at - begin) * tiles.w)
+            transform_source(kind.number, source, pieces, zeros, packed, to, place)
+        at += count
