@@ -72,7 +72,7 @@ def gather(builder, x, indices, mask, vector, otherwise) -> ir.Value:
 # The stride and width of windows, as far as they are known: None is any.
 Case = tuple[int | None, int | None]
 # Those that have code of their own.
-_CASES = ((1, 3), (2, 3), (1, None), (2, None))
+_CASES = ((1, 3), (2, 3), (3, 3), (1, None), (2, None))
 
 # Output (p, q) of (out_h, out_w) meets rows p stride_h − pad_top … + size_r − 1 of (h, w), and columns alike.
 Window = namedtuple("Window", "h w size_r size_s stride_h stride_w pad_top pad_left out_h out_w")
@@ -90,9 +90,11 @@ def for_case(builder: ir.IRBuilder, o: Window, body: Callable[[Case], None]) -> 
 
 
 def _apart(builder: ir.IRBuilder, vectors: Values) -> Values:
-    """The elements of adjacent vectors, as many as the stride, 2 or 4: from the first, the second, … on."""
+    """The elements of adjacent vectors, as many as the stride, 2 to 4: from the first, the second, … on."""
     if len(vectors) == 1:
         return vectors
+    if len(vectors) == 3:
+        return [_every_third(builder, vectors, first) for first in range(3)]
     pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
     lanes = vectors[0].type.count
     even, odd = (
@@ -100,6 +102,14 @@ def _apart(builder: ir.IRBuilder, vectors: Values) -> Values:
         for first in (0, 1)
     )
     return list(chain(*zip(even, odd, strict=True)))
+
+
+def _every_third(builder: ir.IRBuilder, vectors: Values, first: int) -> ir.Value:
+    lanes = vectors[0].type.count
+    places = [divmod(first + 3 * lane, lanes) for lane in range(lanes)]
+    two = [lane + lanes * (vector == 1) for vector, lane in places]
+    all_ = [lanes + at if vector == 2 else lane for lane, (vector, at) in enumerate(places)]
+    return shuffle(builder, shuffle(builder, *vectors[:2], two), vectors[2], all_)
 
 
 class Columns:
