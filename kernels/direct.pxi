@@ -30,20 +30,40 @@ cdef inline bint overlap(cnp.ndarray x, cnp.ndarray y):
     return x_data < y_data + cnp.PyArray_NBYTES(y) and y_data < x_data + cnp.PyArray_NBYTES(x)
 
 
-cdef inline object matrix_result(object out, int dtype, int64_t m, int64_t n):
-    """`out` if it is a writable C-contiguous matrix (m, n) of this dtype, a new one if it is None, else None."""
-    cdef cnp.npy_intp shape[2]
+cdef inline bint is_c_array(object array, int dtype, int axes):
+    """Whether `array` is a C-contiguous ndarray of this dtype and so many axes."""
+    return (
+        cnp.PyArray_CheckExact(array)
+        and cnp.PyArray_TYPE(<cnp.ndarray> array) == dtype
+        and cnp.PyArray_NDIM(<cnp.ndarray> array) == axes
+        and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> array)
+    )
+
+
+cdef inline bint has_shape(object array, int axes, const cnp.npy_intp* shape):
+    """Whether the lengths of the axes of `array`, so many, are those."""
+    cdef const cnp.npy_intp* own = cnp.PyArray_DIMS(<cnp.ndarray> array)
+    cdef int axis
+    for axis in range(axes):
+        if own[axis] != shape[axis]:
+            return False
+    return True
+
+
+cdef inline object array_result(object out, int dtype, int axes, const cnp.npy_intp* shape):
+    """`out` if it is a writable C-contiguous array of this shape and dtype, a new one if it is None, else None."""
     if out is None:
-        shape[0], shape[1] = m, n
-        return cnp.PyArray_EMPTY(2, shape, dtype, 0)
-    if not (
-        is_matrix(out, dtype)
-        and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
-        and cnp.PyArray_DIMS(<cnp.ndarray> out)[0] == m
-        and cnp.PyArray_DIMS(<cnp.ndarray> out)[1] == n
-    ):
+        return cnp.PyArray_EMPTY(axes, <cnp.npy_intp*> shape, dtype, 0)
+    if not (is_c_array(out, dtype, axes) and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)):
         return None
-    return out
+    return out if has_shape(out, axes, shape) else None
+
+
+cdef inline object matrix_result(object out, int dtype, int64_t m, int64_t n):
+    """The same of a matrix (m, n)."""
+    cdef cnp.npy_intp shape[2]
+    shape[0], shape[1] = m, n
+    return array_result(out, dtype, 2, shape)
 
 
 cdef inline void run_once(Op* op, int64_t cost):

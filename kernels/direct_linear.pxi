@@ -1,16 +1,6 @@
 # The linear layer and its gradients straight from Python.
 
 
-cdef inline bint is_c_array(object array, int dtype, int axes):
-    """Whether `array` is a C-contiguous ndarray of this dtype and so many axes."""
-    return (
-        cnp.PyArray_CheckExact(array)
-        and cnp.PyArray_TYPE(<cnp.ndarray> array) == dtype
-        and cnp.PyArray_NDIM(<cnp.ndarray> array) == axes
-        and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> array)
-    )
-
-
 def linear_direct(x, weight, bias, activation, out):
     """Return x weight + bias (bias may be None), and its ReLU with activation "relu", in `out` where given.
 

@@ -34,21 +34,6 @@ cdef inline bint fit(int64_t size, int64_t padding, int64_t span, int64_t stride
     return size + 2 * padding >= span
 
 
-cdef inline bint has_shape(object array, const cnp.npy_intp* shape):
-    """Whether the four axes of `array` are those."""
-    cdef const cnp.npy_intp* own = cnp.PyArray_DIMS(<cnp.ndarray> array)
-    return own[0] == shape[0] and own[1] == shape[1] and own[2] == shape[2] and own[3] == shape[3]
-
-
-cdef inline object planes_result(object out, int dtype, const cnp.npy_intp* shape):
-    """`out` if it is a writable C-contiguous array of this shape and dtype, a new one if it is None, else None."""
-    if out is None:
-        return cnp.PyArray_EMPTY(4, <cnp.npy_intp*> shape, dtype, 0)
-    if not (is_c_array(out, dtype, 4) and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)):
-        return None
-    return out if has_shape(out, shape) else None
-
-
 cdef inline bint fill_convolution(
     int64_t* n, object x, object weight, int dtype, object stride, object padding, object dilation, object groups
 ):
@@ -94,7 +79,7 @@ def conv2d_direct(x, weight, bias, stride, padding, dilation, groups, out):
     ):
         return None
     shape[0], shape[1], shape[2], shape[3] = op.n[0], op.n[4], op.n[14], op.n[15]
-    result = planes_result(out, dtype, shape)
+    result = array_result(out, dtype, 4, shape)
     if result is None or overlap(result, <cnp.ndarray> x) or overlap(result, <cnp.ndarray> weight):
         return None
     if bias is not None and overlap(result, <cnp.ndarray> bias):
@@ -117,7 +102,7 @@ def conv2d_backward_direct(dy, x, weight, stride, padding, dilation, groups):
     if dtype == -1 or not fill_convolution(op.n, x, weight, dtype, stride, padding, dilation, groups):
         return None
     shape[0], shape[1], shape[2], shape[3] = op.n[0], op.n[4], op.n[14], op.n[15]
-    if not (is_c_array(dy, dtype, 4) and has_shape(dy, shape)):
+    if not (is_c_array(dy, dtype, 4) and has_shape(dy, 4, shape)):
         return None
     dx = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(<cnp.ndarray> x), dtype, 0)
     dweight = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(<cnp.ndarray> weight), dtype, 0)
@@ -172,7 +157,7 @@ def pool2d_direct(bint average, x, window, stride, padding, out):
     cdef cnp.ndarray result
     if dtype == -1 or not fill_pooling(op.n, shape, x, dtype, window, stride, padding):
         return None
-    result = planes_result(out, dtype, shape)
+    result = array_result(out, dtype, 4, shape)
     if result is None or overlap(result, <cnp.ndarray> x):
         return None
     if average:
@@ -196,9 +181,9 @@ def pool2d_backward_direct(bint average, dy, x, window, stride, padding, out):
     cdef cnp.ndarray result
     if dtype == -1 or not fill_pooling(op.n, shape, x, dtype, window, stride, padding):
         return None
-    if not (is_c_array(dy, dtype, 4) and has_shape(dy, shape)):
+    if not (is_c_array(dy, dtype, 4) and has_shape(dy, 4, shape)):
         return None
-    result = planes_result(out, dtype, cnp.PyArray_DIMS(<cnp.ndarray> x))
+    result = array_result(out, dtype, 4, cnp.PyArray_DIMS(<cnp.ndarray> x))
     if result is None or overlap(result, <cnp.ndarray> x) or overlap(result, <cnp.ndarray> dy):
         return None
     op.t[0] = cnp.PyArray_DATA(<cnp.ndarray> dy)

@@ -294,6 +294,14 @@ static void NAME(multiply_packed)(const NAME(product) * p) {
     }
 }
 
+/* The epilogue of `columns` sums of c from (i, j) on. */
+FASTNN_INLINE VECTOR NAME(finished)(const NAME(product) * p, VECTOR sum, int64_t i, int64_t j, int columns) {
+    if (p->relu) sum = NAME(relu_vector)(sum);
+    if (p->mask)
+        sum = (VECTOR)((MASK)sum & (NAME(load_partial)(p->mask + i * p->mask_row + j, columns) > (VECTOR){0}));
+    return sum;
+}
+
 /* One row against a transposed b (b_row == 1): blocks of b are turned in registers, not packed. */
 static void NAME(multiply_row)(const NAME(product) * p) {
     for (int64_t j = 0; j < p->n; j += LANES) {
@@ -309,9 +317,7 @@ static void NAME(multiply_row)(const NAME(product) * p) {
             for (int k = 0; k < LANES; k++)
                 if (k < count) sum += a[k * p->a_column] * b[k];
         }
-        if (p->relu) sum = NAME(relu_vector)(sum);
-        if (p->mask) sum = (VECTOR)((MASK)sum & (NAME(load_partial)(p->mask + j, columns) > (VECTOR){0}));
-        NAME(store_partial)(p->c + j, sum, columns);
+        NAME(store_partial)(p->c + j, NAME(finished)(p, sum, 0, j, columns), columns);
     }
 }
 
@@ -341,7 +347,7 @@ FASTNN_INLINE int NAME(turning_pays)(const NAME(product) * p) {
     if (p->start) return 0;
     if (p->b_column != 1) {
         if (p->m > TURN_MAX_ROWS) return 0;
-        /* Packing b takes as long as the multiply-adds of LANES rows; empty lanes, and panels of one vector, cost some. */
+        /* Packing b costs the multiply-adds of LANES rows; empty lanes, and panels of one vector, some. */
         const int64_t lanes = (p->m + LANES - 1) / LANES * LANES;
         const int64_t saved = LANES + p->m - lanes - (lanes % TILE_COLUMNS ? LANES * 3 / 8 : 0);
         return saved * p->n * p->k > LANES * ((p->a_row == 1 ? 0 : p->m * p->k) + TURN_COST * p->m * p->n);
@@ -352,22 +358,22 @@ FASTNN_INLINE int NAME(turning_pays)(const NAME(product) * p) {
 
 /* Columns [j0, j0 + n) of c from their transpose, with the epilogue. */
 static void NAME(turn_back)(const NAME(product) * p, const REAL *turned, int64_t j0, int64_t n) {
-    for (int64_t i = 0; i < p->m; i += LANES)
-        for (int64_t j = 0; j < n; j += LANES) {
+    const int64_t m = p->m, c_row = p->c_row;
+    const int plain = !p->relu && !p->mask;
+    for (int64_t j = 0; j < n; j += LANES, turned += LANES * m) {
+        const int columns = (int)NAME(smaller)(LANES, n - j);
+        for (int64_t i = 0; i < m; i += LANES) {
             VECTOR v[LANES];
-            const int rows = (int)NAME(smaller)(LANES, p->m - i), columns = (int)NAME(smaller)(LANES, n - j);
-            NAME(load_rows)(turned + j * p->m + i, p->m, columns, rows, v);
+            const int rows = (int)NAME(smaller)(LANES, m - i);
+            NAME(load_rows)(turned + i, m, columns, rows, v);
             NAME(turn)(v);
-            for (int row = 0; row < rows; row++) {
-                VECTOR y = v[row];
-                if (p->relu) y = NAME(relu_vector)(y);
-                if (p->mask) {
-                    const REAL *at = p->mask + (i + row) * p->mask_row + j0 + j;
-                    y = (VECTOR)((MASK)y & (NAME(load_partial)(at, columns) > (VECTOR){0}));
-                }
-                NAME(store_partial)(p->c + (i + row) * p->c_row + j0 + j, y, columns);
+            REAL *c = p->c + i * c_row + j0 + j;
+            for (int row = 0; row < rows; row++, c += c_row) {
+                if (!plain) v[row] = NAME(finished)(p, v[row], i + row, j0 + j, columns);
+                NAME(store_partial)(c, v[row], columns);
             }
         }
+    }
 }
 
 /* The sums are the same chains. */

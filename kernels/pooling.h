@@ -35,8 +35,8 @@ FASTNN_INLINE int is_narrow(const pooling *o) { return !is_pairs(o) && !is_whole
    loaded one by one. */
 #define MOST_VECTORS 3
 
-/* Rows shorter than a vector are loaded in parts, after which processors don't fetch what follows by themselves:
-   their pixels are asked for this many bytes before they are read or written. */
+/* Parts of vectors are loaded under a mask, after which processors don't fetch what follows by themselves: pixels are
+   asked for this many bytes before they are read or written. */
 #define ASK_TO_READ 8192
 #define ASK_TO_WRITE 1024
 

@@ -37,9 +37,9 @@ typedef struct {
     int64_t first, second; /* their columns */
 } NAME(pairs);
 
-/* A plane, vector of results after vector: BLOCK(at, p, q) makes those of the windows from (p, q) on. Whole vectors, the
-   last of a row, with columns in both vectors of x or in one, are apart: most of each is constant, and its masks are made
-   once. */
+/* A plane, vector of results after vector: BLOCK(at, p, q) makes those of the windows from (p, q) on. Whole vectors and
+   the last of a row, with columns in both vectors of x or in one, are apart: most of each is constant, and its masks
+   are made once. */
 #define FASTNN_EACH_PAIRS(rows, o, BLOCK)                                                                    \
     const int64_t last = (rows) == 1 ? (o)->out_w / LANES * LANES : 0, left = 2 * ((o)->out_w - last);       \
     const int64_t next = (rows) == 1 ? LANES : 2 * (o)->w, second = (rows) == 1 ? left - LANES : left;       \
@@ -153,6 +153,8 @@ FASTNN_INLINE void NAME(average_pairs_backward)(const int rows, const pooling *o
     FASTNN_EACH_PAIRS(rows, o, BACK)
 #undef BACK
 }
+
+#undef FASTNN_EACH_PAIRS
 
 /* --- any windows -------------------------------------------------------------------------------------- */
 

@@ -7,8 +7,8 @@
 
 /* Tiles [begin, end) of a row of one filter, m (places, tiles, IMAGES), to the rows of z, of width `out_w`, and to y,
    the maxima of whole tiles; either may be NULL. The last row and column of tiles may have one of pixels. */
-FASTNN_INLINE void NAME(write_tiles)(const int kind, int rows, int64_t out_w, int64_t begin, int64_t end, const REAL *m, int64_t place,
-                              REAL bias, int relu, REAL *z, REAL *y) {
+FASTNN_INLINE void NAME(write_tiles)(const int kind, int rows, int64_t out_w, int64_t begin, int64_t end,
+                                     const REAL *m, int64_t place, REAL bias, int relu, REAL *z, REAL *y) {
     for (int64_t j = begin; j < end; j++)
         for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
             VECTOR tile[2][2];
@@ -37,8 +37,8 @@ static void NAME(return_rows)(const NAME(winograd) * p, const NAME(image_rows) *
 
 /* y of a convolution of one group as winograd_body.h makes it, or, where `pooled` isn't NULL, the maxima of its 2 x 2
    pixels. Units of work: strips of rows of tiles of blocks. */
-FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd) * p, const pooled_convolution *pooled, int64_t thread,
-                                      int64_t threads) {
+FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd) * p,
+                                             const pooled_convolution *pooled, int64_t thread, int64_t threads) {
     const int pool = pooled != NULL, x_blocks = pool && pooled->x_blocks, y_blocks = pool && pooled->y_blocks;
     const int step = 2 * winograd_stride(kind), piece = winograd_piece(kind), overlap = piece - step;
     const int places = winograd_side(kind) * winograd_side(kind);
@@ -89,10 +89,12 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
                 z_rows.rows = smaller(2, p->out_h - z_rows.first);
                 for (int64_t j = 0; j < columns; j += most) {
                     const int64_t tiles = smaller(most, columns - j);
-                    for (int64_t e = 0; e < channels; e++)
+                    for (int64_t e = 0; e < channels; e++) {
+                        const REAL *from = turned_x + e * x_rows.plane + step * (i * width + j) * IMAGES;
                         for (int64_t k = 0; k < tiles; k++)
-                            NAME(transform_source)(kind, turned_x + e * x_rows.plane + step * (i * width + j + k) * IMAGES,
-                                                   tap, IMAGES, v + e * run + k * IMAGES, v_place);
+                            NAME(transform_source)(kind, from + step * k * IMAGES, tap, IMAGES,
+                                                   v + e * run + k * IMAGES, v_place);
+                    }
                     for (int64_t f = 0; f < z_rows.channels; f += WINOGRAD_ROWS) {
                         const int64_t some = smaller(WINOGRAD_ROWS, z_rows.channels - f);
                         for (int place = 0; place < places; place++) {
@@ -103,8 +105,9 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
                             NAME(correlate)(&product);
                         }
                         for (int64_t k = f; k < f + some; k++)
-                            NAME(write_tiles)(kind, (int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run, m_place,
-                                              p->bias ? p->bias[f0 + k] : 0, p->relu, pool ? NULL : turned_z + k * z_rows.plane,
+                            NAME(write_tiles)(kind, (int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run,
+                                              m_place, p->bias ? p->bias[f0 + k] : 0, p->relu,
+                                              pool ? NULL : turned_z + k * z_rows.plane,
                                               pool ? y + k * y_rows.plane + i * y_rows.w * IMAGES : NULL);
                     }
                 }
