@@ -122,7 +122,7 @@ static void NAME(convolve_direct_input)(const convolution *shape, const REAL *dy
     /* A 1 x 1 window's product is dx itself; a single filter needs no product. */
     const int itself = taps == 1 && area == out_area && o.pad_top == 0 && o.pad_left == 0;
     const int single = !itself && filters == 1;
-    const int64_t block = itself ? channels : larger(1, smaller(channels, DIRECT_PLANES / taps));
+    const int64_t block = larger(1, itself ? channels : smaller(channels, DIRECT_PLANES / taps));
     NAME(plane_block) planes = {.count = itself ? 0 : single ? 1 : block * taps, .out = o.out_w};
     const int64_t most = DIRECT_PLANE_BYTES / (int64_t)sizeof(REAL) / larger(1, planes.count * o.out_w);
     planes.rows = most >= o.out_h ? larger(1, o.out_h) : whole_vectors(larger(1, most), o.out_w, LANES);

@@ -148,7 +148,34 @@ static void NAME(write_pixels)(int filters, int pixels, const REAL *sums, REAL *
     }
 }
 
+/* Write the sums of all pixels of the images [first, first + count) to y, filters from f on, 0 where the mask, unless
+   that is NULL, isn't positive. */
+static void NAME(write_block)(const convolution *o, int filters, int64_t first, int64_t count, int64_t f,
+                              const REAL *sums, const REAL *mask, REAL *y) {
+    const int64_t plane = o->out_h * o->out_w;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t to = ((first + i) * o->filters + f) * plane;
+        for (int64_t j = 0; j < plane; j += LANES)
+            NAME(write_pixels)(filters, (int)smaller(LANES, plane - j), sums + (i * plane + j) * TILE_COLUMNS,
+                               y + to + j, plane);
+        if (mask) NAME(apply_mask)(filters * plane, mask + to, y + to);
+    }
+}
+
 /* --- the convolution -------------------------------------------------------------------------------------- */
+
+/* Pack a panel of `columns` filters from f on, of weight (filters, channels, window) or, where `turned` isn't 0, of
+   weight (channels, turned, window). */
+static void NAME(pack_filters)(int64_t channels, int64_t window, int columns, const REAL *weight, int64_t f,
+                               int64_t turned, REAL *panel) {
+    if (!turned) {
+        NAME(pack_panel)(channels * window, columns, weight + f * channels * window, 1, channels * window, panel);
+        return;
+    }
+    for (int64_t e = 0; e < channels; e++)
+        NAME(pack_panel)(window, columns, weight + (e * turned + f) * window, 1, window,
+                         panel + e * window * TILE_COLUMNS);
+}
 
 /* y = relu?(bias + x * weight), 0 where the mask, unless that is NULL, isn't positive. With `back`, x is a
    gradient that goes back through the weights of a convolution from y. Units of work: blocks of images of one
@@ -164,7 +191,7 @@ static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, c
     NAME(pixel_block) b = NAME(plan_pixels)(shape, channels, images);
     const int64_t panel_size = taps * TILE_COLUMNS, sums_size = images * plane * TILE_COLUMNS;
     const int64_t panels = larger(1, smaller(ceil_divide(filters, TILE_COLUMNS),
-                                             PANELS_BYTES / (panel_size * (int64_t)sizeof(REAL))));
+                                             PANELS_BYTES / larger(1, panel_size * (int64_t)sizeof(REAL))));
     REAL *panel = NAME(place_pixels)(&b, shape, arena((size_t)NAME(tables_size)(&b, shape) +
                                                       (size_t)(panels * (panel_size + TILE_COLUMNS) + sums_size +
                                                                NAME(copies_size)(&b)) * sizeof(REAL)));
@@ -181,33 +208,22 @@ static void NAME(convolve_plane_rows)(const convolution *shape, const REAL *x, c
         }
     for (int64_t g = 0; g < o.groups; g++)
         for (int64_t f0 = 0; f0 < filters; f0 += panels * TILE_COLUMNS) {
-            const int64_t end = smaller(filters, f0 + panels * TILE_COLUMNS);
+            const int64_t some = smaller(panels * TILE_COLUMNS, filters - f0), first_filter = g * filters + f0;
             const REAL *from = weight + g * filters * taps;
-            for (int64_t f = f0; f < end; f += TILE_COLUMNS) {
-                const int columns = (int)smaller(TILE_COLUMNS, end - f);
-                REAL *to = panel + (f - f0) * taps;
-                if (back)
-                    for (int64_t e = 0; e < channels; e++)
-                        NAME(pack_panel)(window, columns, from + (e * filters + f) * window, 1, window,
-                                         to + e * window * TILE_COLUMNS);
-                else NAME(pack_panel)(taps, columns, from + f * taps, 1, taps, to);
+            for (int64_t f = 0; f < some; f += TILE_COLUMNS) {
+                const int columns = (int)smaller(TILE_COLUMNS, some - f);
+                NAME(pack_filters)(channels, window, columns, from, f0 + f, back ? filters : 0, panel + f * taps);
                 for (int j = 0; j < TILE_COLUMNS; j++)
-                    start[f - f0 + j] = bias && j < columns ? bias[g * filters + f + j] : 0;
+                    start[f + j] = bias && j < columns ? bias[first_filter + f + j] : 0;
             }
             for (int64_t block = blocks * thread / threads; block < blocks * (thread + 1) / threads; block++) {
                 const int64_t first = block * images, count = smaller(images, o.n - first);
                 NAME(fill_pixels)(&b, shape, x, g * channels, first, count);
-                for (int64_t f = f0; f < end; f += TILE_COLUMNS) {
-                    const int columns = (int)smaller(TILE_COLUMNS, end - f);
-                    const NAME(pixel_sums) p = {taps, b.at, b.offset, panel + (f - f0) * taps, start + f - f0, relu, sums};
+                for (int64_t f = 0; f < some; f += TILE_COLUMNS) {
+                    const int columns = (int)smaller(TILE_COLUMNS, some - f);
+                    const NAME(pixel_sums) p = {taps, b.at, b.offset, panel + f * taps, start + f, relu, sums};
                     NAME(sum_pixels)(columns, count * plane, &p);
-                    for (int64_t i = 0; i < count; i++) {
-                        const int64_t to = ((first + i) * o.filters + g * filters + f) * plane;
-                        for (int64_t j = 0; j < plane; j += LANES)
-                            NAME(write_pixels)(columns, (int)smaller(LANES, plane - j),
-                                               sums + (i * plane + j) * TILE_COLUMNS, y + to + j, plane);
-                        if (mask) NAME(apply_mask)(columns * plane, mask + to, y + to);
-                    }
+                    NAME(write_block)(shape, columns, first, count, first_filter + f, sums, mask, y);
                 }
             }
         }

@@ -379,6 +379,9 @@ def conv2d_backward_weight(t, n, s, thread, threads):
             rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3], thread, threads
         )  # fmt: skip
         return
+    if taps == 0 and thread == 0:  # dbias alone
+        for g in range(o.groups):
+            _sum_group(o, g, 0, 0, t[0], t[1], t[2], t[3])
     at, end = share(o.groups * taps, 1, thread, threads)
     while at < end:
         g, first_tap = at // taps, at % taps
