@@ -8,8 +8,8 @@
    dilation, and rows follow each other without a gap. It is s times the source, not r s times as a matrix of
    patches. Wide rows keep a gap of the window's reach between them, and need no copy for each column. depthwise_body.h,
    plane_rows_body.h, image_lanes_body.h and winograd.h describe the other forms: for groups of one channel, for planes
-   smaller than vectors, for gradients of many small planes and what a max pool follows, and for 3 x 3 and 5 x 5 windows
-   of many channels.
+   smaller than vectors, for gradients of many small planes and what a max pool follows, and for small square windows of
+   many channels.
 
    A thread's scratch holds a strip at a time: STRIP_BYTES, or what one output row takes of BLOCK_TAPS taps
    where that is more; never a whole batch. Besides it, in elements,
@@ -19,8 +19,8 @@
        plane rows:         512 KiB of weights, or 32 (16, 8) filters by the taps, and one group of as many images
                            as have 64 pixels (by weight 128, or one image)
        images in lanes:    IMAGE_LANES_BYTES, or the planes of IMAGES images by x, and LANES times the weights
-       winograd:           49 times 128 filters by c, and 49 times c + 32 (24, 16) by 112 tiles (or one row of tiles),
-                           16 or 25 times of 3 x 3 windows;
+       winograd:           49 times (of smaller windows 16 to 36) c by 128 filters and by 112 tiles (or one row of
+                           tiles), and 16 times 32 (24, 16) filters by as many;
                            with images in lanes IMAGE_LANES_BYTES (or two rows of tiles of x) too, and two rows of z
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H

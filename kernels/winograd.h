@@ -1,16 +1,16 @@
-/* Winograd's minimal filtering, for 3 x 3 windows with a stride of 1 or 2 and 5 x 5 windows: what both dtypes share.
+/* Winograd's minimal filtering, for small square windows: what both dtypes share.
 
-   A tile of 2 x 2 outputs takes a piece d of 4 x 4 source pixels (5 x 5 with a stride of 2, 6 x 6 of 5 x 5 windows),
-   which overlaps its neighbours':
+   A tile of 2 x 2 outputs takes a piece d of the source (4 x 4 pixels of 3 x 3 windows), which overlaps its neighbours':
        Y = Aᵀ [Σ over channels of (G g Gᵀ) ∘ (Bᵀ d B)] A
-   A channel costs 16 multiply-adds a tile instead of 36 (25 with a stride of 2, 49 instead of 100 of 5 x 5 windows): one
-   for each place. Places don't meet, so the sums over channels are 16 (25, 49) matrix products. Along one axis,
-       3 taps:    Bᵀ d = d0 − d2, d1 + d2, d2 − d1, d1 − d3      G g = g0, (g0 + g1 + g2) / 2, (g0 − g1 + g2) / 2, g2
-                  Aᵀ m = m0 + m1 + m2, m1 − m2 − m3
-       2 taps:    Bᵀ d = d0 − d1, d1, d2 − d1                    G g = g0, g0 + g1, g1
-                  Aᵀ m = m0 + m1, m1 + m2
-       stride 2:  the even taps as 2 taps, the odd one as it is
-       5 taps:    the first three as 3 taps, the others as 2 taps
+   A channel costs one multiply-add a tile for each place: 16 instead of 36. Along one axis, of
+       3 taps:    Bᵀ d = d0 − d2, d3 − d1, d1 + d2, d2 − d1      G g = g0, g2, (g0 + g1 + g2) / 2, (g0 − g1 + g2) / 2
+       2 taps:    Bᵀ d = d0 − d1, d2 − d1, d1                    G g = g0, g1, g0 + g1
+       1 tap:     Bᵀ d = d0, d1                                  G g = g0, g0
+   and Aᵀ adds the first place to the first output, the second to the second, the third to both, and the fourth to the
+   first, taking it from the second. So a place has a role: FIRST, SECOND, SUM or DIFFERENCE. Other windows are runs of
+   taps: those of each phase of the stride, cut into threes and twos. What places of equal roles make, of all runs and
+   channels, is one sum: at most 16 sums a tile and filter, each a row of a matrix product.
+
    All factors are 0, ±1 or ½, so sums of small integers stay exact, and errors are those of the direct form within a
    factor of 2. An infinite source pixel makes NaN of its whole tile.
 
@@ -20,26 +20,58 @@
 
 #include "window.h"
 
-/* The kinds of windows; each is a constant at every call. */
-enum { WINOGRAD_3, WINOGRAD_3_BY_2, WINOGRAD_5 };
-/* Along an axis, their taps and stride, the source pixels of a tile's piece, and its places. */
-static inline __attribute__((always_inline)) int winograd_taps(const int kind) { return kind == WINOGRAD_5 ? 5 : 3; }
-static inline __attribute__((always_inline)) int winograd_stride(const int kind) { return kind == WINOGRAD_3_BY_2 ? 2 : 1; }
-static inline __attribute__((always_inline)) int winograd_piece(const int kind) {
-    return winograd_taps(kind) + winograd_stride(kind);
+enum { FIRST, SECOND, SUM, DIFFERENCE };
+
+/* A kind of windows, along an axis: its runs of taps, the longest first, each `stride` apart from its first tap on; how
+   many places have each role: those of all runs, all runs, runs of 2 and 3, and of 3; and the fewest channels and
+   filters for which the products save more than the transforms cost, forward, by x and by weight. */
+typedef struct {
+    int taps, stride, runs, run_taps[2], run_first[2], count[4], least, least_input, least_weight;
+} winograd_kind;
+enum { WINOGRAD_3, WINOGRAD_3_BY_2, WINOGRAD_4_BY_2, WINOGRAD_5, WINOGRAD_5_BY_2, WINOGRAD_KINDS };
+static const winograd_kind winograd_kinds[] = {
+    [WINOGRAD_3] = {3, 1, 1, {3}, {0}, {1, 1, 1, 1}, 16, 8, 16},
+    [WINOGRAD_3_BY_2] = {3, 2, 2, {2, 1}, {0, 1}, {2, 2, 1, 0}, 64, 64, 64},
+    [WINOGRAD_4_BY_2] = {4, 2, 2, {2, 2}, {0, 1}, {2, 2, 2, 0}, 32, 32, 64},
+    [WINOGRAD_5] = {5, 1, 2, {3, 2}, {0, 3}, {2, 2, 2, 1}, 16, 16, 16},
+    [WINOGRAD_5_BY_2] = {5, 2, 2, {3, 2}, {0, 1}, {2, 2, 2, 1}, 16, 32, 48},
+};
+/* `kind` is a constant at every call of these. */
+#define WINOGRAD_INLINE static inline __attribute__((always_inline))
+WINOGRAD_INLINE int winograd_taps(const int kind) { return winograd_kinds[kind].taps; }
+WINOGRAD_INLINE int winograd_stride(const int kind) { return winograd_kinds[kind].stride; }
+/* The source pixels of a piece along an axis. */
+WINOGRAD_INLINE int winograd_piece(const int kind) { return winograd_taps(kind) + winograd_stride(kind); }
+/* The places along an axis, those of a role, and the first of these. */
+WINOGRAD_INLINE int winograd_count(const int kind, int role) { return winograd_kinds[kind].count[role]; }
+WINOGRAD_INLINE int winograd_begin(const int kind, int role) {
+    const int *count = winograd_kinds[kind].count;
+    return (role > FIRST ? count[FIRST] : 0) + (role > SECOND ? count[SECOND] : 0) + (role > SUM ? count[SUM] : 0);
 }
-static inline __attribute__((always_inline)) int winograd_side(const int kind) {
-    return kind == WINOGRAD_5 ? 7 : winograd_piece(kind);
+WINOGRAD_INLINE int winograd_side(const int kind) {
+    return winograd_begin(kind, DIFFERENCE) + winograd_count(kind, DIFFERENCE);
 }
-/* Those of a piece and of the places, at most. */
-#define MAX_PIECE 6
+WINOGRAD_INLINE int winograd_roles(const int kind) { return winograd_count(kind, DIFFERENCE) ? 4 : 3; }
+/* Taps, pixels of a piece and places along an axis, at most. */
+#define MAX_TAPS 5
+#define MAX_PIECE 7
 #define MAX_SIDE 7
+
+/* The places of a sum, which lie beside each other: those of role `a` down and `b` along a row. */
+typedef struct {
+    int begin, count;
+} winograd_places;
+WINOGRAD_INLINE winograd_places places_of_sum(const int kind, int a, int b) {
+    return (winograd_places){winograd_begin(kind, a) * winograd_side(kind) +
+                                 winograd_count(kind, a) * winograd_begin(kind, b),
+                             winograd_count(kind, a) * winograd_count(kind, b)};
+}
 
 /* Tiles that are transformed together: for 64 channels and 16 places they fill half of a 1 MiB L2. */
 #define WINOGRAD_TILES 112
 /* Filters whose transformed weights are kept at a time. */
 #define WINOGRAD_FILTERS 128
-/* Filters of one place after another: that many meet a place of the source while it is in L2 or, of few channels, in
+/* Filters of one sum after another: that many meet its part of the source while it is in L2 or, of few channels, in
    L1. The source of all places may be larger than L2. */
 #define WINOGRAD_ROWS (4 * TILE_ROWS)
 /* Channels that are packed, then transformed from L1. */
@@ -51,31 +83,33 @@ static inline __attribute__((always_inline)) int winograd_side(const int kind) {
 static inline int winograd_is_narrow(int64_t channels, int64_t columns) {
     return columns <= (channels <= WINOGRAD_FEW ? WINOGRAD_NARROW_FEW : WINOGRAD_NARROW);
 }
-/* With fewer channels or filters the transforms cost more than the products save: forward and by weight with
-   a stride of 1 and of 2, and by x, whose direct form is slower; and of 5 x 5 windows. */
-#define WINOGRAD_MIN 16
-#define WINOGRAD_MIN_STRIDED 64
-#define WINOGRAD_MIN_INPUT 8
-#define WINOGRAD_MIN_5 24
 
-/* Whether the windows are of this kind, and there are as many channels and filters. */
-static inline int is_winograd(const convolution *o, const int kind, int64_t least) {
-    return o->r == winograd_taps(kind) && o->s == winograd_taps(kind) && o->stride_h == winograd_stride(kind) &&
-           o->stride_w == winograd_stride(kind) && o->dilation_h == 1 && o->dilation_w == 1 &&
-           o->c / o->groups >= least && o->filters / o->groups >= least;
+/* The kind of a convolution's windows; WINOGRAD_KINDS if there is none. */
+static inline int winograd_kind_of(const convolution *o) {
+    int kind = o->dilation_h == 1 && o->dilation_w == 1 ? 0 : WINOGRAD_KINDS;
+    while (kind < WINOGRAD_KINDS &&
+           !(o->r == winograd_taps(kind) && o->s == winograd_taps(kind) && o->stride_h == winograd_stride(kind) &&
+             o->stride_w == winograd_stride(kind)))
+        kind++;
+    return kind;
+}
+/* Whether each group has so many channels and filters. */
+static inline int has_channels(const convolution *o, int64_t least) {
+    return o->c / o->groups >= least && o->filters / o->groups >= least;
 }
 static inline int winograd_suits(const convolution *o) {
-    return is_winograd(o, WINOGRAD_3, WINOGRAD_MIN) || is_winograd(o, WINOGRAD_3_BY_2, WINOGRAD_MIN_STRIDED) ||
-           is_winograd(o, WINOGRAD_5, WINOGRAD_MIN_5);
+    const int kind = winograd_kind_of(o);
+    return kind < WINOGRAD_KINDS && has_channels(o, winograd_kinds[kind].least);
+}
+static inline int winograd_suits_weight(const convolution *o) {
+    const int kind = winograd_kind_of(o);
+    return kind < WINOGRAD_KINDS && has_channels(o, winograd_kinds[kind].least_weight);
 }
 static inline int winograd_suits_input(const convolution *o) {
+    const int kind = winograd_kind_of(o);
     /* Of 5 x 5 windows without padding dx has many more tiles than dy. */
-    return is_winograd(o, WINOGRAD_3, WINOGRAD_MIN_INPUT) ||
-           (is_winograd(o, WINOGRAD_5, WINOGRAD_MIN_5) && 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
-}
-/* The kind of what suits. */
-static inline int winograd_kind(const convolution *o) {
-    return o->r == 5 ? WINOGRAD_5 : o->stride_h == 2 ? WINOGRAD_3_BY_2 : WINOGRAD_3;
+    return kind < WINOGRAD_KINDS && winograd_stride(kind) == 1 && has_channels(o, winograd_kinds[kind].least_input) &&
+           (kind == WINOGRAD_3 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
 }
 
 /* The pieces along one axis, 2 · stride apart. */

@@ -1,4 +1,4 @@
-/* Winograd's form of the 3 x 3 convolution, for one dtype: REAL and NAME are set by convolution.h; the
+/* Winograd's form of the convolution, for one dtype: REAL and NAME are set by convolution.h; the
    formulas and their matrices' names are in winograd.h. */
 
 #define VECTOR NAME(vector)
@@ -6,58 +6,53 @@
 
 /* --- the matrices, one axis at a time; `kind` is a constant at every call --------------------------------- */
 
-/* u = G g */
+/* u = G g, of run i if there is one */
+FASTNN_INLINE void NAME(expand_weight_run)(const int kind, const int i, const VECTOR *g, VECTOR *u) {
+    if (i >= winograd_kinds[kind].runs) return;
+    const int taps = winograd_kinds[kind].run_taps[i], step = winograd_stride(kind);
+    const VECTOR *at = g + winograd_kinds[kind].run_first[i];
+    const VECTOR first = at[0], last = at[(taps - 1) * step];
+    u[winograd_begin(kind, FIRST) + i] = first;
+    u[winograd_begin(kind, SECOND) + i] = last;
+    if (taps == 2) u[winograd_begin(kind, SUM) + i] = first + last;
+    if (taps == 3) {
+        u[winograd_begin(kind, SUM) + i] = (REAL)0.5 * (first + last + at[step]);
+        u[winograd_begin(kind, DIFFERENCE) + i] = (REAL)0.5 * (first + last - at[step]);
+    }
+}
 FASTNN_INLINE void NAME(expand_weight)(const int kind, const VECTOR *g, VECTOR *u) {
-    u[0] = g[0];
-    if (kind == WINOGRAD_3_BY_2) {
-        u[1] = g[0] + g[2];
-        u[2] = g[2];
-        u[3] = u[4] = g[1];
-        return;
-    }
-    u[1] = (REAL)0.5 * (g[0] + g[2] + g[1]);
-    u[2] = (REAL)0.5 * (g[0] + g[2] - g[1]);
-    u[3] = g[2];
-    if (kind == WINOGRAD_5) {
-        u[4] = g[3];
-        u[5] = g[3] + g[4];
-        u[6] = g[4];
-    }
+    NAME(expand_weight_run)(kind, 0, g, u);
+    NAME(expand_weight_run)(kind, 1, g, u);
 }
 
-/* v = Bᵀ d */
+/* v = Bᵀ d, of run i if there is one */
+FASTNN_INLINE void NAME(expand_source_run)(const int kind, const int i, const VECTOR *d, VECTOR *v) {
+    if (i >= winograd_kinds[kind].runs) return;
+    const int taps = winograd_kinds[kind].run_taps[i], step = winograd_stride(kind);
+    const VECTOR *at = d + winograd_kinds[kind].run_first[i];
+    const VECTOR next = at[step];
+    v[winograd_begin(kind, FIRST) + i] = taps == 1 ? at[0] : at[0] - (taps == 2 ? next : at[2 * step]);
+    v[winograd_begin(kind, SECOND) + i] = taps == 1 ? next : at[taps * step] - next;
+    if (taps == 2) v[winograd_begin(kind, SUM) + i] = next;
+    if (taps == 3) {
+        v[winograd_begin(kind, SUM) + i] = next + at[2 * step];
+        v[winograd_begin(kind, DIFFERENCE) + i] = at[2 * step] - next;
+    }
+}
 FASTNN_INLINE void NAME(expand_source)(const int kind, const VECTOR *d, VECTOR *v) {
-    v[0] = d[0] - d[2];
-    if (kind == WINOGRAD_3_BY_2) {
-        v[1] = d[2];
-        v[2] = d[4] - d[2];
-        v[3] = d[1];
-        v[4] = d[3];
-        return;
-    }
-    v[1] = d[1] + d[2];
-    v[2] = d[2] - d[1];
-    v[3] = d[1] - d[3];
-    if (kind == WINOGRAD_5) {
-        v[4] = d[3] - d[4];
-        v[5] = d[4];
-        v[6] = d[5] - d[4];
-    }
+    NAME(expand_source_run)(kind, 0, d, v);
+    NAME(expand_source_run)(kind, 1, d, v);
 }
 
-/* y = Aᵀ m */
+/* y = Aᵀ m, from the sums of each role */
 FASTNN_INLINE void NAME(contract_output)(const int kind, const VECTOR *m, VECTOR y[2]) {
-    if (kind == WINOGRAD_3_BY_2) {
-        y[0] = m[0] + m[1] + m[3];
-        y[1] = m[1] + m[2] + m[4];
-        return;
+    y[0] = m[FIRST] + m[SUM];
+    y[1] = m[SUM];
+    if (winograd_roles(kind) == 4) {
+        y[0] += m[DIFFERENCE];
+        y[1] -= m[DIFFERENCE];
     }
-    y[0] = m[0] + m[1] + m[2];
-    y[1] = m[1] - m[2] - m[3];
-    if (kind == WINOGRAD_5) {
-        y[0] += m[4] + m[5];
-        y[1] += m[5] + m[6];
-    }
+    y[1] += m[SECOND];
 }
 
 /* --- transforms of blocks ------------------------------------------------------------------------------- */
@@ -76,68 +71,111 @@ typedef struct {
     REAL *y;
 } NAME(winograd);
 
-/* u (places, filters, channels) = G g Gᵀ, its places `place` apart: lanes are channels. */
+/* u = G g Gᵀ, for each sum (filters, places, channels), `place` for each place before it: lanes are channels. */
 FASTNN_INLINE void NAME(transform_weight)(const int kind, const NAME(winograd) * p, const REAL *weight,
                                           int64_t filters, REAL *u, int64_t place) {
-    const int side = winograd_side(kind), taps = winograd_taps(kind);
+    const int taps = winograd_taps(kind), roles = winograd_roles(kind);
     for (int64_t f = 0; f < filters; f++)
         for (int64_t e = 0; e < p->channels; e += LANES) {
             const int lanes = (int)smaller(LANES, p->channels - e);
             const REAL *from = weight + f * p->weight_filter + e * p->weight_channel;
-            REAL g[25][LANES];
+            REAL g[MAX_TAPS * MAX_TAPS][LANES];
             for (int i = 0; i < taps * taps; i += LANES)
                 NAME(transpose)(from + i, p->weight_channel, lanes, (int)smaller(LANES, taps * taps - i), g[i], LANES);
-            VECTOR half[5][MAX_SIDE], whole[MAX_SIDE];
+            VECTOR half[MAX_TAPS][MAX_SIDE], whole[MAX_SIDE];
+#pragma GCC unroll 5
             for (int i = 0; i < taps; i++) {
-                VECTOR row[5];
+                VECTOR row[MAX_TAPS];
+#pragma GCC unroll 5
                 for (int j = 0; j < taps; j++)
                     row[j] = NAME(load)(g[p->turned ? taps * taps - 1 - taps * i - j : taps * i + j]);
                 NAME(expand_weight)(kind, row, half[i]);
             }
-            for (int j = 0; j < side; j++) {
-                VECTOR column[5];
-                for (int i = 0; i < taps; i++) column[i] = half[i][j];
-                NAME(expand_weight)(kind, column, whole);
-                for (int i = 0; i < side; i++)
-                    NAME(store_partial)(u + (i * side + j) * place + f * p->channels + e, whole[i], lanes);
-            }
+#pragma GCC unroll 4
+            for (int b = 0; b < roles; b++)
+#pragma GCC unroll 2
+                for (int j = 0; j < winograd_count(kind, b); j++) {
+                    VECTOR column[MAX_TAPS];
+#pragma GCC unroll 5
+                    for (int i = 0; i < taps; i++) column[i] = half[i][winograd_begin(kind, b) + j];
+                    NAME(expand_weight)(kind, column, whole);
+#pragma GCC unroll 4
+                    for (int a = 0; a < roles; a++)
+#pragma GCC unroll 2
+                        for (int i = 0; i < winograd_count(kind, a); i++) {
+                            const winograd_places at = places_of_sum(kind, a, b);
+                            const int64_t row = f * at.count + i * winograd_count(kind, b) + j;
+                            NAME(store_partial)(u + at.begin * place + row * p->channels + e,
+                                                whole[winograd_begin(kind, a) + i], lanes);
+                        }
+                }
         }
 }
 
 /* v (places, …, tiles) = Bᵀ d B of one channel: lanes are tiles, whose pixels lie at `offset` of `packed`. */
 FASTNN_INLINE void NAME(transform_source)(const int kind, const REAL *packed, const int64_t *offset,
                                           int64_t tiles, REAL *v, int64_t place) {
-    const int side = winograd_side(kind), piece = winograd_piece(kind);
+    const int side = winograd_side(kind), piece = winograd_piece(kind), roles = winograd_roles(kind);
     for (int64_t t = 0; t < tiles; t += LANES) {
         VECTOR half[MAX_SIDE][MAX_PIECE], whole[MAX_SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
         for (int j = 0; j < piece; j++) {
             VECTOR d[MAX_PIECE], column[MAX_SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
             for (int i = 0; i < piece; i++) d[i] = NAME(load)(packed + offset[i * piece + j] + t);
             NAME(expand_source)(kind, d, column);
-#pragma GCC unroll 7
+#pragma GCC unroll 10
             for (int i = 0; i < side; i++) half[i][j] = column[i];
         }
-#pragma GCC unroll 7
-        for (int i = 0; i < side; i++) {
-            NAME(expand_source)(kind, half[i], whole);
-#pragma GCC unroll 7
-            for (int j = 0; j < side; j++) NAME(store)(v + (i * side + j) * place + t, whole[j]);
-        }
+#pragma GCC unroll 4
+        for (int a = 0; a < roles; a++)
+#pragma GCC unroll 2
+            for (int i = 0; i < winograd_count(kind, a); i++) {
+                NAME(expand_source)(kind, half[winograd_begin(kind, a) + i], whole);
+#pragma GCC unroll 4
+                for (int b = 0; b < roles; b++)
+#pragma GCC unroll 2
+                    for (int j = 0; j < winograd_count(kind, b); j++)
+                        NAME(store)(v + (places_of_sum(kind, a, b).begin + i * winograd_count(kind, b) + j) * place + t,
+                                    whole[winograd_begin(kind, b) + j]);
+            }
+    }
+}
+
+/* Where the taps of the products below find v, whose channels are `row` elements apart; returns how many they are at
+   most. */
+FASTNN_INLINE int64_t NAME(most_taps)(const int kind, int64_t channels) {
+    return places_of_sum(kind, FIRST, FIRST).count * channels;
+}
+static void NAME(place_offsets)(int64_t taps, int64_t channels, int64_t place, int64_t row, int64_t *offset) {
+    for (int64_t k = 0; k < taps; k++) offset[k] = k / channels * place + k % channels * row;
+}
+
+/* m (sums, filters, tiles) = Σ over places and channels of u v, for filters from f on: `product` has their number, that
+   of the tiles, the offsets and the row of m. */
+FASTNN_INLINE void NAME(sum_places)(const int kind, NAME(correlation) product, int64_t channels, int64_t f, const REAL *u,
+                                    int64_t u_place, const REAL *v, int64_t v_place, REAL *m, int64_t m_sum) {
+    const int roles = winograd_roles(kind);
+    for (int sum = 0; sum < roles * roles; sum++) {
+        const winograd_places at = places_of_sum(kind, sum / roles, sum % roles);
+        product.taps = product.a_row = at.count * channels;
+        product.a = u + at.begin * u_place + f * product.taps;
+        product.b = v + at.begin * v_place;
+        product.c = m + sum * m_sum;
+        NAME(correlate)(&product);
     }
 }
 
 /* y = relu?(Aᵀ m A + bias): the 2 x 2 outputs of a vector of tiles of one filter. */
-FASTNN_INLINE void NAME(tile_outputs)(const int kind, const REAL *m, int64_t place, REAL bias, int relu,
+FASTNN_INLINE void NAME(tile_outputs)(const int kind, const REAL *m, int64_t m_sum, REAL bias, int relu,
                                       VECTOR y[2][2]) {
-    const int side = winograd_side(kind);
-    VECTOR half[2][MAX_SIDE];
-#pragma GCC unroll 7
-    for (int j = 0; j < side; j++) {
-        VECTOR column[MAX_SIDE], rows[2];
-#pragma GCC unroll 7
-        for (int i = 0; i < side; i++) column[i] = NAME(load)(m + (i * side + j) * place);
+    const int roles = winograd_roles(kind);
+    VECTOR half[2][4];
+#pragma GCC unroll 4
+    for (int j = 0; j < roles; j++) {
+        VECTOR column[4], rows[2];
+#pragma GCC unroll 4
+        for (int i = 0; i < roles; i++) column[i] = NAME(load)(m + (i * roles + j) * m_sum);
         NAME(contract_output)(kind, column, rows);
         half[0][j] = rows[0];
         half[1][j] = rows[1];
@@ -154,11 +192,11 @@ FASTNN_INLINE void NAME(tile_outputs)(const int kind, const REAL *m, int64_t pla
 }
 
 /* The outputs of one filter: two rows of 2 · tiles, `row` apart. */
-FASTNN_INLINE void NAME(transform_output)(const int kind, const REAL *m, int64_t place, int64_t tiles, REAL bias,
+FASTNN_INLINE void NAME(transform_output)(const int kind, const REAL *m, int64_t m_sum, int64_t tiles, REAL bias,
                                           int relu, REAL *y, int64_t row) {
     for (int64_t t = 0; t < tiles; t += LANES) {
         VECTOR tile[2][2];
-        NAME(tile_outputs)(kind, m + t, place, bias, relu, tile);
+        NAME(tile_outputs)(kind, m + t, m_sum, bias, relu, tile);
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
             NAME(store)(y + i * row + 2 * t, NAME(interleave)(tile[i][0], tile[i][1], 0));
@@ -237,19 +275,19 @@ static void NAME(write_outputs)(const NAME(winograd) * p, const REAL *outputs, i
 FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * problem, int64_t thread,
                                       int64_t threads) {
     const NAME(winograd) p = *problem;
-    const int places = winograd_side(kind) * winograd_side(kind);
+    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_roles(kind) * winograd_roles(kind);
     const int64_t width = p.columns.out, all_rows = p.images * p.rows.out;
     const int64_t rows = NAME(winograd_rows)(&p, threads), units = ceil_divide(all_rows, rows);
     NAME(winograd_source) source;
     const int64_t source_size = NAME(plan_source)(&source, &p, p.channels, rows), row = source.row;
     const int64_t u_place = smaller(WINOGRAD_FILTERS, p.filters) * p.channels + LANES;
-    const int64_t m_place = WINOGRAD_ROWS * row + LANES;
-    int64_t *offset = arena((size_t)round_up(p.channels, 8) * sizeof(int64_t) +
-                            (size_t)(places * (u_place + m_place) + 4 * row + source_size) * sizeof(REAL));
-    REAL *u = (REAL *)(offset + round_up(p.channels, 8)), *m = u + places * u_place, *outputs = m + places * m_place;
+    const int64_t m_sum = WINOGRAD_ROWS * row + LANES, taps = NAME(most_taps)(kind, p.channels);
+    int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) +
+                            (size_t)(places * u_place + sums * m_sum + 4 * row + source_size) * sizeof(REAL));
+    REAL *u = (REAL *)(offset + round_up(taps, 8)), *m = u + places * u_place, *outputs = m + sums * m_sum;
     source.v = outputs + 4 * row;
     source.packed = source.v + places * source.place;
-    for (int64_t e = 0; e < p.channels; e++) offset[e] = e * row;
+    NAME(place_offsets)(taps, p.channels, source.place, row, offset);
 
     for (int64_t g = 0; g < p.groups; g++)
         for (int64_t f0 = 0; f0 < p.filters; f0 += WINOGRAD_FILTERS) {
@@ -262,17 +300,11 @@ FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * pro
                 NAME(fill_source)(kind, &source, &p, g, 0, p.channels, begin, end);
                 for (int64_t f = 0; f < block; f += WINOGRAD_ROWS) {
                     const int64_t filters = smaller(WINOGRAD_ROWS, block - f);
-                    for (int place = 0; place < places; place++) {
-                        const NAME(correlation) product = {
-                            .rows = filters, .pixels = tiles, .taps = p.channels,
-                            .a = u + place * u_place + f * p.channels, .a_row = p.channels,
-                            .b = source.v + place * source.place, .offset = offset,
-                            .c = m + place * m_place, .c_row = row};
-                        NAME(correlate)(&product);
-                    }
+                    const NAME(correlation) product = {.rows = filters, .pixels = tiles, .offset = offset, .c_row = row};
+                    NAME(sum_places)(kind, product, p.channels, f, u, u_place, source.v, source.place, m, m_sum);
                     for (int64_t i = 0; i < filters; i++) {
                         const int64_t filter = f0 + f + i;
-                        NAME(transform_output)(kind, m + i * row, m_place, tiles,
+                        NAME(transform_output)(kind, m + i * row, m_sum, tiles,
                                                p.bias ? p.bias[g * p.filters + filter] : 0, p.relu, outputs, 2 * row);
                         NAME(write_outputs)(&p, outputs, 2 * row, g, filter, begin, end);
                     }
@@ -285,7 +317,7 @@ FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * pro
 static NAME(winograd) NAME(winograd_forward)(const convolution *o, const REAL *x, const REAL *weight,
                                              const REAL *bias, REAL *y, int relu) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
-    const int kind = winograd_kind(o), taps = winograd_taps(kind);
+    const int kind = winograd_kind_of(o), taps = winograd_taps(kind);
     return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = channels, .filters = filters,
                             .kind = kind, .rows = winograd_axis(kind, o->h, o->out_h, o->pad_top),
                             .columns = winograd_axis(kind, o->w, o->out_w, o->pad_left),
@@ -300,7 +332,7 @@ static NAME(winograd) NAME(winograd_forward)(const convolution *o, const REAL *x
 static NAME(winograd) NAME(winograd_input)(const convolution *o, const REAL *dy, const REAL *weight,
                                            const REAL *mask, REAL *dx) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
-    const int kind = winograd_kind(o), taps = winograd_taps(kind);
+    const int kind = winograd_kind_of(o), taps = winograd_taps(kind);
     return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = filters, .filters = channels,
                             .kind = kind, .rows = winograd_axis(kind, o->out_h, o->h, taps - 1 - o->pad_top),
                             .columns = winograd_axis(kind, o->out_w, o->w, taps - 1 - o->pad_left),

@@ -5,14 +5,14 @@
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 
-/* Tiles [begin, end) of a row of one filter, m (places, tiles, IMAGES), to the rows of z, of width `out_w`, and to y,
+/* Tiles [begin, end) of a row of one filter, m (sums, tiles, IMAGES), to the rows of z, of width `out_w`, and to y,
    the maxima of whole tiles; either may be NULL. The last row and column of tiles may have one of pixels. */
 FASTNN_INLINE void NAME(write_tiles)(const int kind, int rows, int64_t out_w, int64_t begin, int64_t end,
-                                     const REAL *m, int64_t place, REAL bias, int relu, REAL *z, REAL *y) {
+                                     const REAL *m, int64_t m_sum, REAL bias, int relu, REAL *z, REAL *y) {
     for (int64_t j = begin; j < end; j++)
         for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
             VECTOR tile[2][2];
-            NAME(tile_outputs)(kind, m, place, bias, relu, tile);
+            NAME(tile_outputs)(kind, m, m_sum, bias, relu, tile);
             const int columns = 2 * j + 1 < out_w ? 2 : 1;
             for (int a = 0; z && a < rows; a++)
                 for (int b = 0; b < columns; b++)
@@ -41,7 +41,7 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
                                              const pooled_convolution *pooled, int64_t thread, int64_t threads) {
     const int pool = pooled != NULL, x_blocks = pool && pooled->x_blocks, y_blocks = pool && pooled->y_blocks;
     const int step = 2 * winograd_stride(kind), piece = winograd_piece(kind), overlap = piece - step;
-    const int places = winograd_side(kind) * winograd_side(kind);
+    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_roles(kind) * winograd_roles(kind);
     const int64_t channels = p->channels, columns = p->columns.out, width = step * columns + overlap;
     const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
     const int64_t rows = smaller(p->rows.out, larger(1, (pixels / (channels * width) - overlap) / step));
@@ -59,13 +59,13 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
     const int64_t z_size = pool ? 0 : NAME(set_rows)(&z_rows, 2);
     const int64_t y_size = pool ? NAME(set_rows)(&y_rows, y_blocks ? y_rows.h : rows) : 0;
     const int64_t run = most * IMAGES, u_place = filters * channels + LANES, v_place = channels * run + LANES;
-    const int64_t m_place = WINOGRAD_ROWS * run + LANES;
-    int64_t *offset = arena((size_t)round_up(channels, 8) * sizeof(int64_t) +
-                            (size_t)(x_size + z_size + y_size + places * (u_place + v_place + m_place)) * sizeof(REAL));
-    REAL *turned_x = (REAL *)(offset + round_up(channels, 8)), *turned_z = turned_x + x_size;
+    const int64_t m_sum = WINOGRAD_ROWS * run + LANES, taps = NAME(most_taps)(kind, channels);
+    const int64_t elements = x_size + z_size + y_size + places * (u_place + v_place) + sums * m_sum;
+    int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) + (size_t)elements * sizeof(REAL));
+    REAL *turned_x = (REAL *)(offset + round_up(taps, 8)), *turned_z = turned_x + x_size;
     REAL *turned_y = turned_z + z_size, *u = turned_y + y_size, *v = u + places * u_place, *m = v + places * v_place;
     int64_t tap[MAX_PIECE * MAX_PIECE];
-    for (int64_t e = 0; e < channels; e++) offset[e] = e * run;
+    NAME(place_offsets)(taps, channels, v_place, run, offset);
     for (int i = 0; i < piece * piece; i++) tap[i] = (i / piece * width + i % piece) * IMAGES;
 
     for (int64_t f0 = 0; f0 < p->filters; f0 += filters) {
@@ -97,16 +97,12 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
                     }
                     for (int64_t f = 0; f < z_rows.channels; f += WINOGRAD_ROWS) {
                         const int64_t some = smaller(WINOGRAD_ROWS, z_rows.channels - f);
-                        for (int place = 0; place < places; place++) {
-                            const NAME(correlation) product = {
-                                .rows = some, .pixels = tiles * IMAGES, .taps = channels,
-                                .a = u + place * u_place + f * channels, .a_row = channels,
-                                .b = v + place * v_place, .offset = offset, .c = m + place * m_place, .c_row = run};
-                            NAME(correlate)(&product);
-                        }
+                        const NAME(correlation) product = {
+                            .rows = some, .pixels = tiles * IMAGES, .offset = offset, .c_row = run};
+                        NAME(sum_places)(kind, product, channels, f, u, u_place, v, v_place, m, m_sum);
                         for (int64_t k = f; k < f + some; k++)
                             NAME(write_tiles)(kind, (int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run,
-                                              m_place, p->bias ? p->bias[f0 + k] : 0, p->relu,
+                                              m_sum, p->bias ? p->bias[f0 + k] : 0, p->relu,
                                               pool ? NULL : turned_z + k * z_rows.plane,
                                               pool ? y + k * y_rows.plane + i * y_rows.w * IMAGES : NULL);
                     }
@@ -138,9 +134,13 @@ FASTNN_INLINE void NAME(convolve_winograd_kind)(const int kind, const NAME(winog
 }
 
 static void NAME(convolve_winograd)(const NAME(winograd) * p, int64_t thread, int64_t threads) {
-    if (p->kind == WINOGRAD_3) NAME(convolve_winograd_kind)(WINOGRAD_3, p, thread, threads);
-    else if (p->kind == WINOGRAD_5) NAME(convolve_winograd_kind)(WINOGRAD_5, p, thread, threads);
-    else NAME(convolve_winograd_kind)(WINOGRAD_3_BY_2, p, thread, threads);
+    switch (p->kind) {
+        case WINOGRAD_3: NAME(convolve_winograd_kind)(WINOGRAD_3, p, thread, threads); break;
+        case WINOGRAD_3_BY_2: NAME(convolve_winograd_kind)(WINOGRAD_3_BY_2, p, thread, threads); break;
+        case WINOGRAD_4_BY_2: NAME(convolve_winograd_kind)(WINOGRAD_4_BY_2, p, thread, threads); break;
+        case WINOGRAD_5: NAME(convolve_winograd_kind)(WINOGRAD_5, p, thread, threads); break;
+        case WINOGRAD_5_BY_2: NAME(convolve_winograd_kind)(WINOGRAD_5_BY_2, p, thread, threads); break;
+    }
 }
 
 #undef VECTOR

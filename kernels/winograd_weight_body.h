@@ -2,7 +2,7 @@
    convolution.h.
 
    The adjoint of winograd.h's formula by g: dg = Gᵀ [Σ over tiles of (A dY Aᵀ) ∘ (Bᵀ d B)] G. The sums are
-   matrix products over the tiles, one for each place. */
+   matrix products over the tiles, one for each place; places of the same roles share their A dY Aᵀ. */
 
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
@@ -10,63 +10,59 @@
 /* Channels whose sums are kept at a time, with those of WINOGRAD_FILTERS filters. */
 #define BLOCK_CHANNELS 64
 
-/* m = A y */
-FASTNN_INLINE void NAME(expand_gradient)(const int kind, VECTOR y0, VECTOR y1, VECTOR *m) {
-    m[0] = y0;
-    m[1] = y0 + y1;
-    if (kind == WINOGRAD_3_BY_2) {
-        m[2] = m[4] = y1;
-        m[3] = y0;
-        return;
-    }
-    m[2] = y0 - y1;
-    m[3] = -y1;
-    if (kind == WINOGRAD_5) {
-        m[4] = y0;
-        m[5] = m[1];
-        m[6] = y1;
-    }
+/* m = A y, by role */
+FASTNN_INLINE void NAME(expand_gradient)(VECTOR y0, VECTOR y1, VECTOR *m) {
+    m[FIRST] = y0;
+    m[SECOND] = y1;
+    m[SUM] = y0 + y1;
+    m[DIFFERENCE] = y0 - y1;
 }
 
-/* g = Gᵀ u */
+/* g = Gᵀ u, of run i if there is one */
+FASTNN_INLINE void NAME(contract_weight_run)(const int kind, const int i, const VECTOR *u, VECTOR *g) {
+    if (i >= winograd_kinds[kind].runs) return;
+    const int taps = winograd_kinds[kind].run_taps[i], step = winograd_stride(kind);
+    const VECTOR first = u[winograd_begin(kind, FIRST) + i], second = u[winograd_begin(kind, SECOND) + i];
+    VECTOR *at = g + winograd_kinds[kind].run_first[i];
+    if (taps == 1) at[0] = first + second;
+    if (taps == 2) {
+        at[0] = first + u[winograd_begin(kind, SUM) + i];
+        at[step] = u[winograd_begin(kind, SUM) + i] + second;
+    }
+    if (taps == 3) {
+        const VECTOR sum = u[winograd_begin(kind, SUM) + i], difference = u[winograd_begin(kind, DIFFERENCE) + i];
+        const VECTOR both = (REAL)0.5 * (sum + difference);
+        at[0] = first + both;
+        at[step] = (REAL)0.5 * (sum - difference);
+        at[2 * step] = both + second;
+    }
+}
 FASTNN_INLINE void NAME(contract_weight)(const int kind, const VECTOR *u, VECTOR *g) {
-    if (kind == WINOGRAD_3_BY_2) {
-        g[0] = u[0] + u[1];
-        g[1] = u[3] + u[4];
-        g[2] = u[1] + u[2];
-        return;
-    }
-    const VECTOR sum = (REAL)0.5 * (u[1] + u[2]);
-    g[0] = u[0] + sum;
-    g[1] = (REAL)0.5 * (u[1] - u[2]);
-    g[2] = sum + u[3];
-    if (kind == WINOGRAD_5) {
-        g[3] = u[4] + u[5];
-        g[4] = u[5] + u[6];
-    }
+    NAME(contract_weight_run)(kind, 0, u, g);
+    NAME(contract_weight_run)(kind, 1, u, g);
 }
 
-/* m (places, tiles, TILE_COLUMNS) = A dY Aᵀ of a row of tiles: lanes are filters. dy (rows, columns,
+/* m (sums, tiles, TILE_COLUMNS) = A dY Aᵀ of a row of tiles: lanes are filters. dy (rows, columns,
    TILE_COLUMNS) may lack the second row, or its last tile the second column. */
 FASTNN_INLINE void NAME(transform_gradient)(const int kind, const REAL *dy, int64_t columns, int two_rows,
-                                            REAL *m, int64_t place) {
-    const int side = winograd_side(kind);
+                                            REAL *m, int64_t m_sum) {
+    const int roles = winograd_roles(kind);
     const int64_t row = columns * TILE_COLUMNS;
     for (int64_t j = 0; j < columns; j += 2, dy += 2 * TILE_COLUMNS, m += TILE_COLUMNS)
         for (int half = 0; half < TILE_COLUMNS; half += LANES) {
             const VECTOR zero = {0};
             const REAL *at = dy + half;
             const int two_columns = j + 1 < columns;
-            VECTOR left[MAX_SIDE], right[MAX_SIDE], whole[MAX_SIDE];
-            NAME(expand_gradient)(kind, NAME(load)(at), two_rows ? NAME(load)(at + row) : zero, left);
+            VECTOR left[4], right[4], whole[4];
+            NAME(expand_gradient)(NAME(load)(at), two_rows ? NAME(load)(at + row) : zero, left);
             at += TILE_COLUMNS;
-            NAME(expand_gradient)(kind, two_columns ? NAME(load)(at) : zero,
+            NAME(expand_gradient)(two_columns ? NAME(load)(at) : zero,
                                   two_rows && two_columns ? NAME(load)(at + row) : zero, right);
-#pragma GCC unroll 7
-            for (int i = 0; i < side; i++) {
-                NAME(expand_gradient)(kind, left[i], right[i], whole);
-#pragma GCC unroll 7
-                for (int k = 0; k < side; k++) NAME(store)(m + (i * side + k) * place + half, whole[k]);
+#pragma GCC unroll 4
+            for (int i = 0; i < roles; i++) {
+                NAME(expand_gradient)(left[i], right[i], whole);
+#pragma GCC unroll 4
+                for (int k = 0; k < roles; k++) NAME(store)(m + (i * roles + k) * m_sum + half, whole[k]);
             }
         }
 }
@@ -74,16 +70,26 @@ FASTNN_INLINE void NAME(transform_gradient)(const int kind, const REAL *dy, int6
 /* dweight (filters, …, taps, taps) = Gᵀ u G of one channel, filter_step apart: lanes are filters. */
 FASTNN_INLINE void NAME(transform_sums)(const int kind, const REAL *u, int64_t place, int64_t filters,
                                         REAL *dweight, int64_t filter_step) {
-    const int side = winograd_side(kind), taps = winograd_taps(kind);
+    const int taps = winograd_taps(kind), roles = winograd_roles(kind);
     for (int64_t f = 0; f < filters; f += LANES) {
-        VECTOR half[5][MAX_SIDE], whole[5];
-        REAL lanes[25][LANES];
-        for (int j = 0; j < side; j++) {
-            VECTOR column[MAX_SIDE], rows[5];
-            for (int i = 0; i < side; i++) column[i] = NAME(load)(u + (i * side + j) * place + f);
-            NAME(contract_weight)(kind, column, rows);
-            for (int i = 0; i < taps; i++) half[i][j] = rows[i];
-        }
+        VECTOR half[MAX_TAPS][MAX_SIDE], whole[MAX_TAPS];
+        REAL lanes[MAX_TAPS * MAX_TAPS][LANES];
+#pragma GCC unroll 4
+        for (int b = 0; b < roles; b++)
+#pragma GCC unroll 2
+            for (int j = 0; j < winograd_count(kind, b); j++) {
+                VECTOR column[MAX_SIDE], rows[MAX_TAPS];
+#pragma GCC unroll 4
+                for (int a = 0; a < roles; a++)
+#pragma GCC unroll 2
+                    for (int i = 0; i < winograd_count(kind, a); i++) {
+                        const int at = places_of_sum(kind, a, b).begin + i * winograd_count(kind, b) + j;
+                        column[winograd_begin(kind, a) + i] = NAME(load)(u + at * place + f);
+                    }
+                NAME(contract_weight)(kind, column, rows);
+#pragma GCC unroll 5
+                for (int i = 0; i < taps; i++) half[i][winograd_begin(kind, b) + j] = rows[i];
+            }
         for (int i = 0; i < taps; i++) {
             NAME(contract_weight)(kind, half[i], whole);
             for (int j = 0; j < taps; j++) NAME(store)(lanes[taps * i + j], whole[j]);
@@ -96,7 +102,7 @@ FASTNN_INLINE void NAME(transform_sums)(const int kind, const REAL *u, int64_t p
 /* m for `columns` filters from `filter` on, of the rows of tiles [begin, end); adds dy to bias_sums. */
 FASTNN_INLINE void NAME(fill_gradient)(const int kind, const NAME(winograd) * p, const REAL *dy, int64_t g,
                                        int64_t filter, int columns, int64_t begin, int64_t end, REAL *panel,
-                                       REAL *m, int64_t place, REAL *bias_sums) {
+                                       REAL *m, int64_t m_sum, REAL *bias_sums) {
     const int64_t height = p->rows.out, width = p->columns.out, plane = p->out_h * p->out_w;
     for (int64_t at = begin, part; at < end; at += part) { /* the part in one image */
         const int64_t image = at / height * p->groups + g, first = at % height;
@@ -106,7 +112,7 @@ FASTNN_INLINE void NAME(fill_gradient)(const int kind, const NAME(winograd) * p,
         NAME(pack_panel)(pixels, columns, from, 1, plane, panel);
         for (int64_t i = 0; i < part; i++)
             NAME(transform_gradient)(kind, panel + 2 * i * p->out_w * TILE_COLUMNS, p->out_w, 2 * i + 1 < rows,
-                                     m + (at - begin + i) * width * TILE_COLUMNS, place);
+                                     m + (at - begin + i) * width * TILE_COLUMNS, m_sum);
         for (int half = 0; half < TILE_COLUMNS; half += LANES) {
             VECTOR sum = NAME(load)(bias_sums + half);
             for (int64_t k = 0; k < pixels; k++) sum += NAME(load)(panel + k * TILE_COLUMNS + half);
@@ -121,15 +127,16 @@ FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd
                                              REAL *dweight, REAL *dbias, int64_t thread, int64_t threads) {
     const NAME(winograd) p = *problem;
     const int places = winograd_side(kind) * winograd_side(kind), weights = winograd_taps(kind) * winograd_taps(kind);
+    const int roles = winograd_roles(kind);
     const int64_t all_rows = p.images * p.rows.out, rows = NAME(winograd_rows)(&p, 1);
     const int64_t tiles = rows * p.columns.out;
+    const int64_t most = places * smaller(BLOCK_CHANNELS, p.channels);
     NAME(winograd_source) source;
     const int64_t source_size = NAME(plan_source)(&source, &p, BLOCK_CHANNELS, rows);
-    const int64_t m_place = tiles * TILE_COLUMNS + LANES, u_place = BLOCK_CHANNELS * WINOGRAD_FILTERS + LANES;
-    const int64_t panel_size = 4 * tiles * TILE_COLUMNS;
-    const int64_t elements = places * (m_place + u_place) + panel_size + WINOGRAD_FILTERS + source_size;
-    const REAL **x = arena((size_t)places * BLOCK_CHANNELS * sizeof(REAL *) + (size_t)elements * sizeof(REAL));
-    REAL *m = (REAL *)(x + places * BLOCK_CHANNELS), *u = m + places * m_place, *panel = u + places * u_place;
+    const int64_t m_sum = tiles * TILE_COLUMNS + LANES, panel_size = 4 * tiles * TILE_COLUMNS;
+    const int64_t elements = roles * roles * m_sum + (most + 1) * WINOGRAD_FILTERS + panel_size + source_size;
+    const REAL **x = arena((size_t)most * sizeof(REAL *) + (size_t)elements * sizeof(REAL));
+    REAL *m = (REAL *)(x + most), *u = m + roles * roles * m_sum, *panel = u + most * WINOGRAD_FILTERS;
     REAL *bias_sums = panel + panel_size;
     source.v = bias_sums + WINOGRAD_FILTERS;
     source.packed = source.v + places * source.place;
@@ -138,6 +145,7 @@ FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd
     for (int64_t from = p.groups * p.channels * thread / threads, count; from < last; from += count) {
         const int64_t g = from / p.channels, e0 = from % p.channels;
         count = smaller(smaller(last - from, p.channels - e0), BLOCK_CHANNELS);
+        const int64_t u_place = count * WINOGRAD_FILTERS;
         for (int place = 0; place < places; place++)
             for (int64_t e = 0; e < count; e++)
                 x[place * count + e] = source.v + place * source.place + e * source.row;
@@ -150,13 +158,14 @@ FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd
                 NAME(fill_source)(kind, &source, &p, g, e0, count, begin, end);
                 for (int64_t f = 0; f < block; f += TILE_COLUMNS) {
                     const int columns = (int)smaller(TILE_COLUMNS, block - f);
-                    NAME(fill_gradient)(kind, &p, dy, g, f0 + f, columns, begin, end, panel, m, m_place,
+                    NAME(fill_gradient)(kind, &p, dy, g, f0 + f, columns, begin, end, panel, m, m_sum,
                                         bias_sums + f);
-                    for (int place = 0; place < places; place++) {
+                    for (int sum = 0; sum < roles * roles; sum++) {
+                        const winograd_places at = places_of_sum(kind, sum / roles, sum % roles);
                         const NAME(tap_sums) sums = {
-                            .taps = count, .pixels = (end - begin) * p.columns.out,
-                            .x = x + place * count, .dy = m + place * m_place,
-                            .sum = u + place * u_place + f, .sum_row = WINOGRAD_FILTERS};
+                            .taps = at.count * count, .pixels = (end - begin) * p.columns.out,
+                            .x = x + at.begin * count, .dy = m + sum * m_sum,
+                            .sum = u + at.begin * u_place + f, .sum_row = WINOGRAD_FILTERS};
                         NAME(sum_panel)(columns, &sums);
                     }
                 }
@@ -176,7 +185,9 @@ static void NAME(convolve_winograd_weight)(const convolution *o, const REAL *x, 
     switch (p.kind) {
         case WINOGRAD_3: NAME(run_winograd_weight)(WINOGRAD_3, &p, dy, dweight, dbias, thread, threads); break;
         case WINOGRAD_3_BY_2: NAME(run_winograd_weight)(WINOGRAD_3_BY_2, &p, dy, dweight, dbias, thread, threads); break;
+        case WINOGRAD_4_BY_2: NAME(run_winograd_weight)(WINOGRAD_4_BY_2, &p, dy, dweight, dbias, thread, threads); break;
         case WINOGRAD_5: NAME(run_winograd_weight)(WINOGRAD_5, &p, dy, dweight, dbias, thread, threads); break;
+        case WINOGRAD_5_BY_2: NAME(run_winograd_weight)(WINOGRAD_5_BY_2, &p, dy, dweight, dbias, thread, threads); break;
     }
 }
 

@@ -56,6 +56,11 @@ CONFIGURATIONS = [
     ((3, 25, 13, 10, 26, 5, 5), {"padding": 2}),
     ((2, 48, 9, 12, 50, 5, 5), {"padding": (4, 1), "groups": 2}),
     ((1, 24, 12, 13, 33, 5, 5), {}),
+    ((3, 17, 17, 18, 20, 5, 5), {"padding": 2}),
+    ((2, 49, 17, 20, 50, 5, 5), {"padding": (1, 2), "stride": 2}),
+    ((18, 17, 15, 14, 19, 5, 5), {"padding": 2, "stride": 2}),
+    ((1, 65, 20, 17, 66, 4, 4), {"padding": (0, 1), "stride": 2}),
+    ((17, 33, 16, 15, 35, 4, 4), {"padding": 1, "stride": 2}),
     # rows of outputs that fill whole vectors
     ((1, 3, 9, 66, 9, 3, 3), {"stride": 2, "padding": 1}),
     ((1, 2, 12, 97, 3, 5, 2), {"stride": 3, "dilation": 2, "padding": 1}),

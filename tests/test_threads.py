@@ -102,6 +102,16 @@ CALLS = {
         (_normal(3, 33, 12, 11), _normal(3, 25, 12, 11), _normal(33, 25, 5, 5)),
         {"padding": 2},
     ),
+    "conv2d of larger windows with a stride in Winograd's form": (
+        F.conv2d,
+        (_normal(35, 33, 14, 15), _normal(33, 33, 4, 4), _normal(33)),
+        {"padding": 1, "stride": 2},
+    ),
+    "conv2d_backward of larger windows with a stride in Winograd's form": (
+        F.conv2d_backward,
+        (_normal(3, 49, 8, 9), _normal(3, 48, 16, 17), _normal(49, 48, 5, 5)),
+        {"padding": 2, "stride": 2},
+    ),
     "conv2d_backward of blocks": (
         F.conv2d_backward,
         (_normal(37, 7, 6, 8), _normal(37, 3, 10, 12), _normal(7, 3, 5, 5)),
@@ -194,6 +204,7 @@ def of_rows(dtype):
     winograd = transposed[:18, : 17 * 9].reshape(18, 17, 3, 3)
     larger = np.resize(transposed, (24, 24, 5, 5))
     strided = np.resize(transposed, (64, 64, 3, 3))
+    strided_4, strided_5 = np.resize(transposed, (33, 32, 4, 4)), np.resize(transposed, (17, 16, 5, 5))
 
     def many_channels(x, channels):
         return np.tile(x, (1, -(-channels // 3), 1, 1))[:, :channels]
@@ -228,6 +239,12 @@ def of_rows(dtype):
         ),
         "conv2d with a stride in Winograd's form": lambda x: F.conv2d(
             many_channels(x, 64), strided, stride=2, padding=5
+        ),
+        "conv2d of 4 x 4 windows in Winograd's form": lambda x: F.conv2d(
+            many_channels(x, 32), strided_4, stride=2, padding=6
+        ),
+        "conv2d of 5 x 5 windows with a stride in Winograd's form": lambda x: F.conv2d(
+            many_channels(x, 16), strided_5, stride=2, padding=7
         ),
         "conv2d_backward in Winograd's form": lambda x: F.conv2d_backward(
             many_channels(x, 18), np.zeros((len(x), 17, 9, 10), dtype), winograd
