@@ -11,6 +11,9 @@
    taps: those of each phase of the stride, cut into threes and twos. What places of equal roles make, of all runs and
    channels, is one sum: at most 16 sums a tile and filter, each a row of a matrix product.
 
+   Going back to x through a stride of 2, every phase of dx is a convolution of dy with the taps of a run, turned, and
+   they share dy's pieces: a tile is 2 x 2 pixels of each phase, and every place is a sum by itself.
+
    All factors are 0, ±1 or ½, so sums of small integers stay exact, and errors are those of the direct form within a
    factor of 2. An infinite source pixel makes NaN of its whole tile.
 
@@ -28,43 +31,89 @@ enum { FIRST, SECOND, SUM, DIFFERENCE };
 typedef struct {
     int taps, stride, runs, run_taps[2], run_first[2], count[4], least, least_input, least_weight;
 } winograd_kind;
-enum { WINOGRAD_3, WINOGRAD_3_BY_2, WINOGRAD_4_BY_2, WINOGRAD_5, WINOGRAD_5_BY_2, WINOGRAD_KINDS };
+enum { WINOGRAD_3, WINOGRAD_5, WINOGRAD_3_BY_2, WINOGRAD_4_BY_2, WINOGRAD_5_BY_2, WINOGRAD_KINDS };
 static const winograd_kind winograd_kinds[] = {
     [WINOGRAD_3] = {3, 1, 1, {3}, {0}, {1, 1, 1, 1}, 16, 8, 16},
-    [WINOGRAD_3_BY_2] = {3, 2, 2, {2, 1}, {0, 1}, {2, 2, 1, 0}, 64, 64, 64},
-    [WINOGRAD_4_BY_2] = {4, 2, 2, {2, 2}, {0, 1}, {2, 2, 2, 0}, 32, 32, 64},
     [WINOGRAD_5] = {5, 1, 2, {3, 2}, {0, 3}, {2, 2, 2, 1}, 16, 16, 16},
-    [WINOGRAD_5_BY_2] = {5, 2, 2, {3, 2}, {0, 1}, {2, 2, 2, 1}, 16, 32, 48},
+    [WINOGRAD_3_BY_2] = {3, 2, 2, {2, 1}, {0, 1}, {2, 2, 1, 0}, 64, 32, 64},
+    [WINOGRAD_4_BY_2] = {4, 2, 2, {2, 2}, {0, 1}, {2, 2, 2, 0}, 32, 8, 64},
+    [WINOGRAD_5_BY_2] = {5, 2, 2, {3, 2}, {0, 1}, {2, 2, 2, 1}, 16, 8, 48},
 };
+/* Added to a kind with a stride of 2: its way back to x. */
+#define WINOGRAD_BACK 8
+
 /* `kind` is a constant at every call of these. */
 #define WINOGRAD_INLINE static inline __attribute__((always_inline))
-WINOGRAD_INLINE int winograd_taps(const int kind) { return winograd_kinds[kind].taps; }
-WINOGRAD_INLINE int winograd_stride(const int kind) { return winograd_kinds[kind].stride; }
-/* The source pixels of a piece along an axis. */
-WINOGRAD_INLINE int winograd_piece(const int kind) { return winograd_taps(kind) + winograd_stride(kind); }
-/* The places along an axis, those of a role, and the first of these. */
-WINOGRAD_INLINE int winograd_count(const int kind, int role) { return winograd_kinds[kind].count[role]; }
+WINOGRAD_INLINE const winograd_kind *winograd_of(const int kind) { return &winograd_kinds[kind % WINOGRAD_BACK]; }
+WINOGRAD_INLINE int winograd_is_back(const int kind) { return kind >= WINOGRAD_BACK; }
+/* Along an axis: the pixels of a tile, those of the source from one of its pieces to the next, and from one tap of a run
+   to the next. */
+WINOGRAD_INLINE int winograd_outputs(const int kind) { return winograd_is_back(kind) ? 4 : 2; }
+WINOGRAD_INLINE int winograd_step(const int kind) { return winograd_is_back(kind) ? 2 : 2 * winograd_of(kind)->stride; }
+WINOGRAD_INLINE int winograd_apart(const int kind) { return winograd_is_back(kind) ? 1 : winograd_of(kind)->stride; }
+
+/* Going back, pixel j of dx and of what lies before it, 2 q + phase, meets tap phase + 2 k at pixel q − k of dy. A tile
+   begins at pixel winograd_shift of a q, which is the padding of a plane that keeps its size, or even as that. */
+WINOGRAD_INLINE int winograd_shift(const int kind) { return (winograd_of(kind)->taps - 1) / 2 % 2; }
+/* The first pixel of run i's phase in a tile, ... */
+WINOGRAD_INLINE int winograd_phase(const int kind, int i) {
+    return (winograd_of(kind)->taps - 1 - winograd_of(kind)->run_first[i] + winograd_shift(kind)) % 2;
+}
+/* ... and the first of dy that it meets, from that q on. */
+WINOGRAD_INLINE int winograd_first(const int kind, int i) {
+    return (winograd_phase(kind, i) && winograd_shift(kind)) - (winograd_of(kind)->run_taps[i] - 1);
+}
+WINOGRAD_INLINE int winograd_lead(const int kind) {
+    return winograd_first(kind, 0) < winograd_first(kind, 1) ? winograd_first(kind, 0) : winograd_first(kind, 1);
+}
+/* Where run i begins in a piece, and a piece's pixels. */
+WINOGRAD_INLINE int winograd_run_begin(const int kind, int i) {
+    return winograd_is_back(kind) ? winograd_first(kind, i) - winograd_lead(kind) : winograd_of(kind)->run_first[i];
+}
+WINOGRAD_INLINE int winograd_piece(const int kind) {
+    if (!winograd_is_back(kind)) return winograd_of(kind)->taps + winograd_of(kind)->stride;
+    const int end_0 = winograd_run_begin(kind, 0) + winograd_of(kind)->run_taps[0];
+    const int end_1 = winograd_run_begin(kind, 1) + winograd_of(kind)->run_taps[1];
+    return (end_0 > end_1 ? end_0 : end_1) + 1;
+}
+/* The places of a role, the first of these, and all places. */
+WINOGRAD_INLINE int winograd_count(const int kind, int role) { return winograd_of(kind)->count[role]; }
 WINOGRAD_INLINE int winograd_begin(const int kind, int role) {
-    const int *count = winograd_kinds[kind].count;
+    const int *count = winograd_of(kind)->count;
     return (role > FIRST ? count[FIRST] : 0) + (role > SECOND ? count[SECOND] : 0) + (role > SUM ? count[SUM] : 0);
 }
 WINOGRAD_INLINE int winograd_side(const int kind) {
     return winograd_begin(kind, DIFFERENCE) + winograd_count(kind, DIFFERENCE);
 }
 WINOGRAD_INLINE int winograd_roles(const int kind) { return winograd_count(kind, DIFFERENCE) ? 4 : 3; }
-/* Taps, pixels of a piece and places along an axis, at most. */
+/* Taps, pixels of a tile and a piece, and places along an axis, at most. */
 #define MAX_TAPS 5
+#define MAX_OUTPUTS 4
 #define MAX_PIECE 7
 #define MAX_SIDE 7
 
-/* The places of a sum, which lie beside each other: those of role `a` down and `b` along a row. */
+/* Places that lie beside each other: those of role `a` down and `b` along a row. */
 typedef struct {
     int begin, count;
 } winograd_places;
-WINOGRAD_INLINE winograd_places places_of_sum(const int kind, int a, int b) {
+WINOGRAD_INLINE winograd_places places_of_roles(const int kind, int a, int b) {
     return (winograd_places){winograd_begin(kind, a) * winograd_side(kind) +
                                  winograd_count(kind, a) * winograd_begin(kind, b),
                              winograd_count(kind, a) * winograd_count(kind, b)};
+}
+/* The sums along an axis: one of each role, or going back of each place. */
+WINOGRAD_INLINE int winograd_sums(const int kind) {
+    return winograd_is_back(kind) ? winograd_side(kind) : winograd_roles(kind);
+}
+WINOGRAD_INLINE int winograd_role(const int kind, int place) {
+    return (place >= winograd_begin(kind, SECOND)) + (place >= winograd_begin(kind, SUM)) +
+           (place >= winograd_begin(kind, DIFFERENCE));
+}
+WINOGRAD_INLINE winograd_places places_of_sum(const int kind, int down, int along) {
+    if (!winograd_is_back(kind)) return places_of_roles(kind, down, along);
+    const int a = winograd_role(kind, down), b = winograd_role(kind, along);
+    const int row = (down - winograd_begin(kind, a)) * winograd_count(kind, b);
+    return (winograd_places){places_of_roles(kind, a, b).begin + row + along - winograd_begin(kind, b), 1};
 }
 
 /* Tiles that are transformed together: for 64 channels and 16 places they fill half of a 1 MiB L2. */
@@ -88,8 +137,8 @@ static inline int winograd_is_narrow(int64_t channels, int64_t columns) {
 static inline int winograd_kind_of(const convolution *o) {
     int kind = o->dilation_h == 1 && o->dilation_w == 1 ? 0 : WINOGRAD_KINDS;
     while (kind < WINOGRAD_KINDS &&
-           !(o->r == winograd_taps(kind) && o->s == winograd_taps(kind) && o->stride_h == winograd_stride(kind) &&
-             o->stride_w == winograd_stride(kind)))
+           !(o->r == winograd_kinds[kind].taps && o->s == winograd_kinds[kind].taps &&
+             o->stride_h == winograd_kinds[kind].stride && o->stride_w == winograd_kinds[kind].stride))
         kind++;
     return kind;
 }
@@ -107,15 +156,25 @@ static inline int winograd_suits_weight(const convolution *o) {
 }
 static inline int winograd_suits_input(const convolution *o) {
     const int kind = winograd_kind_of(o);
-    /* Of 5 x 5 windows without padding dx has many more tiles than dy. */
-    return kind < WINOGRAD_KINDS && winograd_stride(kind) == 1 && has_channels(o, winograd_kinds[kind].least_input) &&
-           (kind == WINOGRAD_3 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
+    /* Of 5 x 5 windows without padding dx has many more tiles than dy. Pieces begin before dy, or at its edge. */
+    return kind < WINOGRAD_KINDS && has_channels(o, winograd_kinds[kind].least_input) && o->pad_top < o->r &&
+           o->pad_left < o->s && (kind != WINOGRAD_5 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
 }
 
-/* The pieces along one axis, 2 · stride apart. */
-static inline axis winograd_axis(const int kind, int64_t source, int64_t out, int64_t pad) {
-    return (axis){.source = source, .out = (out + 1) / 2, .taps = winograd_piece(kind),
-                  .stride = 2 * winograd_stride(kind), .pad = pad, .dilation = 1};
+/* The pieces along one axis, that of the first tile `pad` before the source. */
+static inline axis winograd_axis(const int kind, int64_t source, int64_t tiles, int64_t pad) {
+    return (axis){.source = source, .out = tiles, .taps = winograd_piece(kind), .stride = winograd_step(kind),
+                  .pad = pad, .dilation = 1};
+}
+
+/* Going back, the pixels of the first tile that lie before dx: its even or odd one out. */
+static inline int64_t winograd_before(const int kind, int64_t pad) {
+    return winograd_is_back(kind) ? (pad + winograd_shift(kind)) % 2 : 0;
+}
+static inline axis winograd_axis_back(const int kind, int64_t source, int64_t out, int64_t taps, int64_t pad) {
+    if (!winograd_is_back(kind)) return winograd_axis(kind, source, ceil_divide(out, 2), taps - 1 - pad);
+    const int64_t before = winograd_before(kind, pad), q = (pad - before - winograd_shift(kind)) / 2;
+    return winograd_axis(kind, source, ceil_divide(out + before, 4), -(q + winograd_lead(kind)));
 }
 
 #endif

@@ -8,9 +8,9 @@
 
 /* u = G g, of run i if there is one */
 FASTNN_INLINE void NAME(expand_weight_run)(const int kind, const int i, const VECTOR *g, VECTOR *u) {
-    if (i >= winograd_kinds[kind].runs) return;
-    const int taps = winograd_kinds[kind].run_taps[i], step = winograd_stride(kind);
-    const VECTOR *at = g + winograd_kinds[kind].run_first[i];
+    if (i >= winograd_of(kind)->runs) return;
+    const int taps = winograd_of(kind)->run_taps[i], step = winograd_of(kind)->stride;
+    const VECTOR *at = g + winograd_of(kind)->run_first[i];
     const VECTOR first = at[0], last = at[(taps - 1) * step];
     u[winograd_begin(kind, FIRST) + i] = first;
     u[winograd_begin(kind, SECOND) + i] = last;
@@ -27,9 +27,9 @@ FASTNN_INLINE void NAME(expand_weight)(const int kind, const VECTOR *g, VECTOR *
 
 /* v = Bᵀ d, of run i if there is one */
 FASTNN_INLINE void NAME(expand_source_run)(const int kind, const int i, const VECTOR *d, VECTOR *v) {
-    if (i >= winograd_kinds[kind].runs) return;
-    const int taps = winograd_kinds[kind].run_taps[i], step = winograd_stride(kind);
-    const VECTOR *at = d + winograd_kinds[kind].run_first[i];
+    if (i >= winograd_of(kind)->runs) return;
+    const int taps = winograd_of(kind)->run_taps[i], step = winograd_apart(kind);
+    const VECTOR *at = d + winograd_run_begin(kind, i);
     const VECTOR next = at[step];
     v[winograd_begin(kind, FIRST) + i] = taps == 1 ? at[0] : at[0] - (taps == 2 ? next : at[2 * step]);
     v[winograd_begin(kind, SECOND) + i] = taps == 1 ? next : at[taps * step] - next;
@@ -44,26 +44,46 @@ FASTNN_INLINE void NAME(expand_source)(const int kind, const VECTOR *d, VECTOR *
     NAME(expand_source_run)(kind, 1, d, v);
 }
 
-/* y = Aᵀ m, from the sums of each role */
-FASTNN_INLINE void NAME(contract_output)(const int kind, const VECTOR *m, VECTOR y[2]) {
-    y[0] = m[FIRST] + m[SUM];
-    y[1] = m[SUM];
-    if (winograd_roles(kind) == 4) {
-        y[0] += m[DIFFERENCE];
-        y[1] -= m[DIFFERENCE];
+/* y = Aᵀ m, from places of each role that `taps` taps have */
+FASTNN_INLINE void NAME(contract_roles)(const int taps, const VECTOR m[4], VECTOR *y0, VECTOR *y1) {
+    *y0 = m[FIRST];
+    *y1 = m[SECOND];
+    if (taps > 1) {
+        *y0 += m[SUM];
+        *y1 += m[SUM];
     }
-    y[1] += m[SECOND];
+    if (taps > 2) {
+        *y0 += m[DIFFERENCE];
+        *y1 -= m[DIFFERENCE];
+    }
+}
+/* Going back, from the places of run i, if there is one, to its phase. */
+FASTNN_INLINE void NAME(contract_run)(const int kind, const int i, const VECTOR *m, VECTOR *y) {
+    if (i >= winograd_of(kind)->runs) return;
+    const int taps = winograd_of(kind)->run_taps[i];
+    VECTOR of_run[4];
+#pragma GCC unroll 4
+    for (int role = 0; role < 4; role++)
+        if (role <= taps) of_run[role] = m[winograd_begin(kind, role) + i];
+    NAME(contract_roles)(taps, of_run, y + winograd_phase(kind, i), y + 2 + winograd_phase(kind, i));
+}
+FASTNN_INLINE void NAME(contract_output)(const int kind, const VECTOR *m, VECTOR *y) {
+    if (!winograd_is_back(kind)) NAME(contract_roles)(winograd_roles(kind) - 1, m, y, y + 1);
+    else {
+        NAME(contract_run)(kind, 0, m, y);
+        NAME(contract_run)(kind, 1, m, y);
+    }
 }
 
 /* --- transforms of blocks ------------------------------------------------------------------------------- */
 
 /* What is convolved: forward x with the weights; back to x, dy with the weights transposed and turned by
-   180°. */
+   180°. Then, with a stride, `above` and `left` pixels of the first tiles lie outside of y. */
 typedef struct {
     int64_t images, groups, channels, filters; /* channels and filters of one group */
     int kind;
-    axis rows, columns; /* tiles: pieces, 2 · stride apart */
-    int64_t out_h, out_w;
+    axis rows, columns; /* tiles: pieces of the source */
+    int64_t out_h, out_w, above, left;
     const REAL *source, *weight, *bias;
     int64_t weight_group, weight_filter, weight_channel; /* steps between the weights' … */
     int turned, relu;
@@ -74,7 +94,7 @@ typedef struct {
 /* u = G g Gᵀ, for each sum (filters, places, channels), `place` for each place before it: lanes are channels. */
 FASTNN_INLINE void NAME(transform_weight)(const int kind, const NAME(winograd) * p, const REAL *weight,
                                           int64_t filters, REAL *u, int64_t place) {
-    const int taps = winograd_taps(kind), roles = winograd_roles(kind);
+    const int taps = winograd_of(kind)->taps, roles = winograd_roles(kind);
     for (int64_t f = 0; f < filters; f++)
         for (int64_t e = 0; e < p->channels; e += LANES) {
             const int lanes = (int)smaller(LANES, p->channels - e);
@@ -103,8 +123,10 @@ FASTNN_INLINE void NAME(transform_weight)(const int kind, const NAME(winograd) *
                     for (int a = 0; a < roles; a++)
 #pragma GCC unroll 2
                         for (int i = 0; i < winograd_count(kind, a); i++) {
-                            const winograd_places at = places_of_sum(kind, a, b);
-                            const int64_t row = f * at.count + i * winograd_count(kind, b) + j;
+                            const int here = places_of_roles(kind, a, b).begin + i * winograd_count(kind, b) + j;
+                            const winograd_places at = winograd_is_back(kind) ? (winograd_places){here, 1}
+                                                                              : places_of_roles(kind, a, b);
+                            const int64_t row = f * at.count + here - at.begin;
                             NAME(store_partial)(u + at.begin * place + row * p->channels + e,
                                                 whole[winograd_begin(kind, a) + i], lanes);
                         }
@@ -136,7 +158,7 @@ FASTNN_INLINE void NAME(transform_source)(const int kind, const REAL *packed, co
                 for (int b = 0; b < roles; b++)
 #pragma GCC unroll 2
                     for (int j = 0; j < winograd_count(kind, b); j++)
-                        NAME(store)(v + (places_of_sum(kind, a, b).begin + i * winograd_count(kind, b) + j) * place + t,
+                        NAME(store)(v + (places_of_roles(kind, a, b).begin + i * winograd_count(kind, b) + j) * place + t,
                                     whole[winograd_begin(kind, b) + j]);
             }
     }
@@ -145,7 +167,7 @@ FASTNN_INLINE void NAME(transform_source)(const int kind, const REAL *packed, co
 /* Where the taps of the products below find v, whose channels are `row` elements apart; returns how many they are at
    most. */
 FASTNN_INLINE int64_t NAME(most_taps)(const int kind, int64_t channels) {
-    return places_of_sum(kind, FIRST, FIRST).count * channels;
+    return places_of_sum(kind, 0, 0).count * channels;
 }
 static void NAME(place_offsets)(int64_t taps, int64_t channels, int64_t place, int64_t row, int64_t *offset) {
     for (int64_t k = 0; k < taps; k++) offset[k] = k / channels * place + k % channels * row;
@@ -155,9 +177,9 @@ static void NAME(place_offsets)(int64_t taps, int64_t channels, int64_t place, i
    of the tiles, the offsets and the row of m. */
 FASTNN_INLINE void NAME(sum_places)(const int kind, NAME(correlation) product, int64_t channels, int64_t f, const REAL *u,
                                     int64_t u_place, const REAL *v, int64_t v_place, REAL *m, int64_t m_sum) {
-    const int roles = winograd_roles(kind);
-    for (int sum = 0; sum < roles * roles; sum++) {
-        const winograd_places at = places_of_sum(kind, sum / roles, sum % roles);
+    const int sums = winograd_sums(kind);
+    for (int sum = 0; sum < sums * sums; sum++) {
+        const winograd_places at = places_of_sum(kind, sum / sums, sum % sums);
         product.taps = product.a_row = at.count * channels;
         product.a = u + at.begin * u_place + f * product.taps;
         product.b = v + at.begin * v_place;
@@ -166,41 +188,53 @@ FASTNN_INLINE void NAME(sum_places)(const int kind, NAME(correlation) product, i
     }
 }
 
-/* y = relu?(Aᵀ m A + bias): the 2 x 2 outputs of a vector of tiles of one filter. */
+/* y = relu?(Aᵀ m A + bias): the outputs of a vector of tiles of one filter. */
 FASTNN_INLINE void NAME(tile_outputs)(const int kind, const REAL *m, int64_t m_sum, REAL bias, int relu,
-                                      VECTOR y[2][2]) {
-    const int roles = winograd_roles(kind);
-    VECTOR half[2][4];
-#pragma GCC unroll 4
-    for (int j = 0; j < roles; j++) {
-        VECTOR column[4], rows[2];
-#pragma GCC unroll 4
-        for (int i = 0; i < roles; i++) column[i] = NAME(load)(m + (i * roles + j) * m_sum);
+                                      VECTOR y[MAX_OUTPUTS][MAX_OUTPUTS]) {
+    const int sums = winograd_sums(kind), outputs = winograd_outputs(kind);
+    VECTOR half[MAX_OUTPUTS][MAX_SIDE];
+#pragma GCC unroll 7
+    for (int j = 0; j < sums; j++) {
+        VECTOR column[MAX_SIDE], rows[MAX_OUTPUTS];
+#pragma GCC unroll 7
+        for (int i = 0; i < sums; i++) column[i] = NAME(load)(m + (i * sums + j) * m_sum);
         NAME(contract_output)(kind, column, rows);
-        half[0][j] = rows[0];
-        half[1][j] = rows[1];
+#pragma GCC unroll 4
+        for (int i = 0; i < outputs; i++) half[i][j] = rows[i];
     }
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; i++) {
+#pragma GCC unroll 4
+    for (int i = 0; i < outputs; i++) {
         NAME(contract_output)(kind, half[i], y[i]);
-#pragma GCC unroll 2
-        for (int j = 0; j < 2; j++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < outputs; j++) {
             y[i][j] += bias;
             if (relu) y[i][j] = NAME(relu_vector)(y[i][j]);
         }
     }
 }
 
-/* The outputs of one filter: two rows of 2 · tiles, `row` apart. */
+/* Store the same pixel of each of a row of tiles: a0, b0, a1, b1, … */
+FASTNN_INLINE void NAME(store_interleaved)(REAL *to, VECTOR a, VECTOR b) {
+    NAME(store)(to, NAME(interleave)(a, b, 0));
+    NAME(store)(to + LANES, NAME(interleave)(a, b, 1));
+}
+
+/* The outputs of one filter: as many rows as a tile has, `row` apart. */
 FASTNN_INLINE void NAME(transform_output)(const int kind, const REAL *m, int64_t m_sum, int64_t tiles, REAL bias,
                                           int relu, REAL *y, int64_t row) {
+    const int outputs = winograd_outputs(kind);
     for (int64_t t = 0; t < tiles; t += LANES) {
-        VECTOR tile[2][2];
+        VECTOR tile[MAX_OUTPUTS][MAX_OUTPUTS];
         NAME(tile_outputs)(kind, m + t, m_sum, bias, relu, tile);
+#pragma GCC unroll 4
+        for (int i = 0; i < outputs; i++) {
+            REAL *to = y + i * row + outputs * t;
+            if (outputs == 2) NAME(store_interleaved)(to, tile[i][0], tile[i][1]);
+            else
 #pragma GCC unroll 2
-        for (int i = 0; i < 2; i++) {
-            NAME(store)(y + i * row + 2 * t, NAME(interleave)(tile[i][0], tile[i][1], 0));
-            NAME(store)(y + i * row + 2 * t + LANES, NAME(interleave)(tile[i][0], tile[i][1], 1));
+                for (int half = 0; half < 2; half++)
+                    NAME(store_interleaved)(to + half * 2 * LANES, NAME(interleave)(tile[i][0], tile[i][2], half),
+                                      NAME(interleave)(tile[i][1], tile[i][3], half));
         }
     }
 }
@@ -255,19 +289,20 @@ FASTNN_INLINE void NAME(fill_source)(const int kind, const NAME(winograd_source)
     }
 }
 
-/* Copy filter `filter` of group g from rows of outputs, two for each row of tiles in [begin, end), to y. The place
-   of the next filter's is asked for. */
-static void NAME(write_outputs)(const NAME(winograd) * p, const REAL *outputs, int64_t row, int64_t g,
-                                int64_t filter, int64_t begin, int64_t end) {
-    for (int64_t at = begin; at < end; at++, outputs += 2 * p->columns.out) {
-        const int64_t image = at / p->rows.out * p->groups + g, i = at % p->rows.out * 2;
-        const int64_t to = ((image * p->filters + filter) * p->out_h + i) * p->out_w;
-        const int64_t rows = smaller(2, p->out_h - i), plane = p->out_h * p->out_w;
+/* Copy filter `filter` of group g from rows of outputs, as many for each row of tiles in [begin, end) as a tile has, to
+   y. The place of the next filter's is asked for. */
+FASTNN_INLINE void NAME(write_outputs)(const int kind, const NAME(winograd) * p, const REAL *outputs, int64_t row,
+                                       int64_t g, int64_t filter, int64_t begin, int64_t end) {
+    const int high = winograd_outputs(kind);
+    for (int64_t at = begin; at < end; at++, outputs += high * p->columns.out) {
+        const int64_t image = at / p->rows.out * p->groups + g, i = at % p->rows.out * high - p->above;
+        const int64_t first = larger(0, i), rows = smaller(p->out_h, i + high) - first;
+        const int64_t to = ((image * p->filters + filter) * p->out_h + first) * p->out_w, plane = p->out_h * p->out_w;
         for (int64_t ahead = plane; ahead < plane + rows * p->out_w; ahead += 64 / (int64_t)sizeof(REAL))
             __builtin_prefetch(p->y + to + ahead, 1);
-        NAME(copy_row)(outputs, p->out_w, p->y + to);
-        if (rows == 2) NAME(copy_row)(outputs + row, p->out_w, p->y + to + p->out_w);
-        if (p->mask) NAME(apply_mask)(rows * p->out_w, p->mask + to, p->y + to);
+        for (int64_t k = 0; k < rows; k++)
+            NAME(copy_row)(outputs + (first - i + k) * row + p->left, p->out_w, p->y + to + k * p->out_w);
+        if (p->mask && rows > 0) NAME(apply_mask)(rows * p->out_w, p->mask + to, p->y + to);
     }
 }
 
@@ -275,17 +310,19 @@ static void NAME(write_outputs)(const NAME(winograd) * p, const REAL *outputs, i
 FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * problem, int64_t thread,
                                       int64_t threads) {
     const NAME(winograd) p = *problem;
-    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_roles(kind) * winograd_roles(kind);
+    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_sums(kind) * winograd_sums(kind);
+    const int high = winograd_outputs(kind);
     const int64_t width = p.columns.out, all_rows = p.images * p.rows.out;
     const int64_t rows = NAME(winograd_rows)(&p, threads), units = ceil_divide(all_rows, rows);
     NAME(winograd_source) source;
     const int64_t source_size = NAME(plan_source)(&source, &p, p.channels, rows), row = source.row;
+    const int64_t outputs_size = high * high * row;
     const int64_t u_place = smaller(WINOGRAD_FILTERS, p.filters) * p.channels + LANES;
     const int64_t m_sum = WINOGRAD_ROWS * row + LANES, taps = NAME(most_taps)(kind, p.channels);
     int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) +
-                            (size_t)(places * u_place + sums * m_sum + 4 * row + source_size) * sizeof(REAL));
+                            (size_t)(places * u_place + sums * m_sum + outputs_size + source_size) * sizeof(REAL));
     REAL *u = (REAL *)(offset + round_up(taps, 8)), *m = u + places * u_place, *outputs = m + sums * m_sum;
-    source.v = outputs + 4 * row;
+    source.v = outputs + outputs_size;
     source.packed = source.v + places * source.place;
     NAME(place_offsets)(taps, p.channels, source.place, row, offset);
 
@@ -305,8 +342,8 @@ FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * pro
                     for (int64_t i = 0; i < filters; i++) {
                         const int64_t filter = f0 + f + i;
                         NAME(transform_output)(kind, m + i * row, m_sum, tiles,
-                                               p.bias ? p.bias[g * p.filters + filter] : 0, p.relu, outputs, 2 * row);
-                        NAME(write_outputs)(&p, outputs, 2 * row, g, filter, begin, end);
+                                               p.bias ? p.bias[g * p.filters + filter] : 0, p.relu, outputs, high * row);
+                        NAME(write_outputs)(kind, &p, outputs, high * row, g, filter, begin, end);
                     }
                 }
             }
@@ -316,30 +353,29 @@ FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * pro
 /* The problem y = relu?(bias + x * weight). */
 static NAME(winograd) NAME(winograd_forward)(const convolution *o, const REAL *x, const REAL *weight,
                                              const REAL *bias, REAL *y, int relu) {
-    const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
-    const int kind = winograd_kind_of(o), taps = winograd_taps(kind);
+    const int64_t channels = o->c / o->groups, filters = o->filters / o->groups, taps = o->r * o->s;
+    const int kind = winograd_kind_of(o);
     return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = channels, .filters = filters,
-                            .kind = kind, .rows = winograd_axis(kind, o->h, o->out_h, o->pad_top),
-                            .columns = winograd_axis(kind, o->w, o->out_w, o->pad_left),
+                            .kind = kind, .rows = winograd_axis(kind, o->h, ceil_divide(o->out_h, 2), o->pad_top),
+                            .columns = winograd_axis(kind, o->w, ceil_divide(o->out_w, 2), o->pad_left),
                             .out_h = o->out_h, .out_w = o->out_w,
                             .source = x, .weight = weight, .bias = bias,
-                            .weight_group = filters * channels * taps * taps,
-                            .weight_filter = channels * taps * taps, .weight_channel = taps * taps,
-                            .relu = relu, .y = y};
+                            .weight_group = filters * channels * taps, .weight_filter = channels * taps,
+                            .weight_channel = taps, .relu = relu, .y = y};
 }
 
-/* The problem dx, with a stride of 1: dy convolved with the weights transposed and turned. */
+/* The problem dx: dy convolved with the weights transposed and turned. */
 static NAME(winograd) NAME(winograd_input)(const convolution *o, const REAL *dy, const REAL *weight,
                                            const REAL *mask, REAL *dx) {
-    const int64_t channels = o->c / o->groups, filters = o->filters / o->groups;
-    const int kind = winograd_kind_of(o), taps = winograd_taps(kind);
+    const int64_t channels = o->c / o->groups, filters = o->filters / o->groups, taps = o->r * o->s;
+    const int back = o->stride_h == 2, kind = winograd_kind_of(o) + (back ? WINOGRAD_BACK : 0);
     return (NAME(winograd)){.images = o->n, .groups = o->groups, .channels = filters, .filters = channels,
-                            .kind = kind, .rows = winograd_axis(kind, o->out_h, o->h, taps - 1 - o->pad_top),
-                            .columns = winograd_axis(kind, o->out_w, o->w, taps - 1 - o->pad_left),
-                            .out_h = o->h, .out_w = o->w,
-                            .source = dy, .weight = weight,
-                            .weight_group = filters * channels * taps * taps, .weight_filter = taps * taps,
-                            .weight_channel = channels * taps * taps, .turned = 1, .mask = mask, .y = dx};
+                            .kind = kind, .rows = winograd_axis_back(kind, o->out_h, o->h, o->r, o->pad_top),
+                            .columns = winograd_axis_back(kind, o->out_w, o->w, o->s, o->pad_left),
+                            .out_h = o->h, .out_w = o->w, .above = winograd_before(kind, o->pad_top),
+                            .left = winograd_before(kind, o->pad_left), .source = dy, .weight = weight,
+                            .weight_group = filters * channels * taps, .weight_filter = taps,
+                            .weight_channel = channels * taps, .turned = 1, .mask = mask, .y = dx};
 }
 
 #undef VECTOR

@@ -5,22 +5,30 @@
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 
-/* Tiles [begin, end) of a row of one filter, m (sums, tiles, IMAGES), to the rows of z, of width `out_w`, and to y,
-   the maxima of whole tiles; either may be NULL. The last row and column of tiles may have one of pixels. */
-FASTNN_INLINE void NAME(write_tiles)(const int kind, int rows, int64_t out_w, int64_t begin, int64_t end,
-                                     const REAL *m, int64_t m_sum, REAL bias, int relu, REAL *z, REAL *y) {
-    for (int64_t j = begin; j < end; j++)
+/* Tiles [begin, end) of a row of one filter, m (sums, tiles, IMAGES), to `rows` rows of z from the tiles' row `above` on,
+   of width `out_w`, whose first is the tiles' column `left`; and to y, the maxima of whole tiles of 2 x 2. Either may be
+   NULL. */
+FASTNN_INLINE void NAME(write_tiles)(const int kind, int above, int rows, int64_t left, int64_t out_w, int64_t begin,
+                                     int64_t end, const REAL *m, int64_t m_sum, REAL bias, int relu, REAL *z, REAL *y) {
+    const int outputs = winograd_outputs(kind);
+    if (!winograd_is_back(kind)) above = 0, left = 0;
+    for (int64_t j = begin; j < end; j++) {
+        const int64_t column = outputs * j - left;
+        const int first = (int)larger(0, -column), last = (int)smaller(outputs, out_w - column);
         for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
-            VECTOR tile[2][2];
+            VECTOR tile[MAX_OUTPUTS][MAX_OUTPUTS];
             NAME(tile_outputs)(kind, m, m_sum, bias, relu, tile);
-            const int columns = 2 * j + 1 < out_w ? 2 : 1;
-            for (int a = 0; z && a < rows; a++)
-                for (int b = 0; b < columns; b++)
-                    NAME(store)(z + (a * out_w + 2 * j + b) * IMAGES + lane, tile[a][b]);
-            if (y && rows == 2 && columns == 2)
+#pragma GCC unroll 4
+            for (int a = 0; a < outputs; a++)
+#pragma GCC unroll 4
+                for (int b = 0; b < outputs; b++)
+                    if (z && a >= above && a < above + rows && b >= first && b < last)
+                        NAME(store)(z + ((a - above) * out_w + column + b) * IMAGES + lane, tile[a][b]);
+            if (y && rows == 2 && last == 2)
                 NAME(store)(y + j * IMAGES + lane, NAME(combine)(0, NAME(combine)(0, tile[0][0], tile[1][0]),
                                                                  NAME(combine)(0, tile[0][1], tile[1][1])));
         }
+    }
 }
 
 /* Rows t of filters from f0 on of the block from `image` on, back in their place, 0 where the mask isn't positive. */
@@ -40,8 +48,9 @@ static void NAME(return_rows)(const NAME(winograd) * p, const NAME(image_rows) *
 FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd) * p,
                                              const pooled_convolution *pooled, int64_t thread, int64_t threads) {
     const int pool = pooled != NULL, x_blocks = pool && pooled->x_blocks, y_blocks = pool && pooled->y_blocks;
-    const int step = 2 * winograd_stride(kind), piece = winograd_piece(kind), overlap = piece - step;
-    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_roles(kind) * winograd_roles(kind);
+    const int step = winograd_step(kind), piece = winograd_piece(kind), overlap = piece - step;
+    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_sums(kind) * winograd_sums(kind);
+    const int outputs = winograd_outputs(kind);
     const int64_t channels = p->channels, columns = p->columns.out, width = step * columns + overlap;
     const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
     const int64_t rows = smaller(p->rows.out, larger(1, (pixels / (channels * width) - overlap) / step));
@@ -56,7 +65,7 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
     z_rows.image = p->filters * plane;
     y_rows.image = p->filters * y_rows.h * y_rows.w;
     const int64_t x_size = NAME(set_rows)(&x_rows, step * rows + overlap);
-    const int64_t z_size = pool ? 0 : NAME(set_rows)(&z_rows, 2);
+    const int64_t z_size = pool ? 0 : NAME(set_rows)(&z_rows, outputs);
     const int64_t y_size = pool ? NAME(set_rows)(&y_rows, y_blocks ? y_rows.h : rows) : 0;
     const int64_t run = most * IMAGES, u_place = filters * channels + LANES, v_place = channels * run + LANES;
     const int64_t m_sum = WINOGRAD_ROWS * run + LANES, taps = NAME(most_taps)(kind, channels);
@@ -85,8 +94,9 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
             REAL *y = turned_y;
             if (y_blocks) y = p->y + NAME(in_blocks)(&y_rows, p->filters, image, f0);
             for (int64_t i = 0; i < end; i++) {
-                z_rows.first = 2 * (first + i);
-                z_rows.rows = smaller(2, p->out_h - z_rows.first);
+                const int64_t top = outputs * (first + i) - p->above;
+                z_rows.first = larger(0, top);
+                z_rows.rows = larger(0, smaller(p->out_h, top + outputs) - z_rows.first);
                 for (int64_t j = 0; j < columns; j += most) {
                     const int64_t tiles = smaller(most, columns - j);
                     for (int64_t e = 0; e < channels; e++) {
@@ -101,8 +111,9 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
                             .rows = some, .pixels = tiles * IMAGES, .offset = offset, .c_row = run};
                         NAME(sum_places)(kind, product, channels, f, u, u_place, v, v_place, m, m_sum);
                         for (int64_t k = f; k < f + some; k++)
-                            NAME(write_tiles)(kind, (int)z_rows.rows, p->out_w, j, j + tiles, m + (k - f) * run,
-                                              m_sum, p->bias ? p->bias[f0 + k] : 0, p->relu,
+                            NAME(write_tiles)(kind, (int)(z_rows.first - top), (int)z_rows.rows, p->left, p->out_w, j,
+                                              j + tiles, m + (k - f) * run, m_sum,
+                                              p->bias ? p->bias[f0 + k] : 0, p->relu,
                                               pool ? NULL : turned_z + k * z_rows.plane,
                                               pool ? y + k * y_rows.plane + i * y_rows.w * IMAGES : NULL);
                     }
@@ -133,13 +144,31 @@ FASTNN_INLINE void NAME(convolve_winograd_kind)(const int kind, const NAME(winog
     if (p.images) NAME(run_winograd)(kind, &p, thread, threads);
 }
 
+/* A function for each kind: in one for all of them GCC keeps less in registers. */
+#define FASTNN_WINOGRAD_KIND(name, kind)                                                                     \
+    static __attribute__((noinline)) void NAME(name)(const NAME(winograd) * p, int64_t thread, int64_t threads) { \
+        NAME(convolve_winograd_kind)(kind, p, thread, threads);                                              \
+    }
+FASTNN_WINOGRAD_KIND(convolve_winograd_3, WINOGRAD_3)
+FASTNN_WINOGRAD_KIND(convolve_winograd_5, WINOGRAD_5)
+FASTNN_WINOGRAD_KIND(convolve_winograd_3_by_2, WINOGRAD_3_BY_2)
+FASTNN_WINOGRAD_KIND(convolve_winograd_4_by_2, WINOGRAD_4_BY_2)
+FASTNN_WINOGRAD_KIND(convolve_winograd_5_by_2, WINOGRAD_5_BY_2)
+FASTNN_WINOGRAD_KIND(convolve_winograd_3_by_2_back, WINOGRAD_3_BY_2 + WINOGRAD_BACK)
+FASTNN_WINOGRAD_KIND(convolve_winograd_4_by_2_back, WINOGRAD_4_BY_2 + WINOGRAD_BACK)
+FASTNN_WINOGRAD_KIND(convolve_winograd_5_by_2_back, WINOGRAD_5_BY_2 + WINOGRAD_BACK)
+#undef FASTNN_WINOGRAD_KIND
+
 static void NAME(convolve_winograd)(const NAME(winograd) * p, int64_t thread, int64_t threads) {
     switch (p->kind) {
-        case WINOGRAD_3: NAME(convolve_winograd_kind)(WINOGRAD_3, p, thread, threads); break;
-        case WINOGRAD_3_BY_2: NAME(convolve_winograd_kind)(WINOGRAD_3_BY_2, p, thread, threads); break;
-        case WINOGRAD_4_BY_2: NAME(convolve_winograd_kind)(WINOGRAD_4_BY_2, p, thread, threads); break;
-        case WINOGRAD_5: NAME(convolve_winograd_kind)(WINOGRAD_5, p, thread, threads); break;
-        case WINOGRAD_5_BY_2: NAME(convolve_winograd_kind)(WINOGRAD_5_BY_2, p, thread, threads); break;
+        case WINOGRAD_3: NAME(convolve_winograd_3)(p, thread, threads); break;
+        case WINOGRAD_5: NAME(convolve_winograd_5)(p, thread, threads); break;
+        case WINOGRAD_3_BY_2: NAME(convolve_winograd_3_by_2)(p, thread, threads); break;
+        case WINOGRAD_4_BY_2: NAME(convolve_winograd_4_by_2)(p, thread, threads); break;
+        case WINOGRAD_5_BY_2: NAME(convolve_winograd_5_by_2)(p, thread, threads); break;
+        case WINOGRAD_3_BY_2 + WINOGRAD_BACK: NAME(convolve_winograd_3_by_2_back)(p, thread, threads); break;
+        case WINOGRAD_4_BY_2 + WINOGRAD_BACK: NAME(convolve_winograd_4_by_2_back)(p, thread, threads); break;
+        case WINOGRAD_5_BY_2 + WINOGRAD_BACK: NAME(convolve_winograd_5_by_2_back)(p, thread, threads); break;
     }
 }
 

@@ -20,10 +20,10 @@ FASTNN_INLINE void NAME(expand_gradient)(VECTOR y0, VECTOR y1, VECTOR *m) {
 
 /* g = Gᵀ u, of run i if there is one */
 FASTNN_INLINE void NAME(contract_weight_run)(const int kind, const int i, const VECTOR *u, VECTOR *g) {
-    if (i >= winograd_kinds[kind].runs) return;
-    const int taps = winograd_kinds[kind].run_taps[i], step = winograd_stride(kind);
+    if (i >= winograd_of(kind)->runs) return;
+    const int taps = winograd_of(kind)->run_taps[i], step = winograd_of(kind)->stride;
     const VECTOR first = u[winograd_begin(kind, FIRST) + i], second = u[winograd_begin(kind, SECOND) + i];
-    VECTOR *at = g + winograd_kinds[kind].run_first[i];
+    VECTOR *at = g + winograd_of(kind)->run_first[i];
     if (taps == 1) at[0] = first + second;
     if (taps == 2) {
         at[0] = first + u[winograd_begin(kind, SUM) + i];
@@ -70,7 +70,7 @@ FASTNN_INLINE void NAME(transform_gradient)(const int kind, const REAL *dy, int6
 /* dweight (filters, …, taps, taps) = Gᵀ u G of one channel, filter_step apart: lanes are filters. */
 FASTNN_INLINE void NAME(transform_sums)(const int kind, const REAL *u, int64_t place, int64_t filters,
                                         REAL *dweight, int64_t filter_step) {
-    const int taps = winograd_taps(kind), roles = winograd_roles(kind);
+    const int taps = winograd_of(kind)->taps, roles = winograd_roles(kind);
     for (int64_t f = 0; f < filters; f += LANES) {
         VECTOR half[MAX_TAPS][MAX_SIDE], whole[MAX_TAPS];
         REAL lanes[MAX_TAPS * MAX_TAPS][LANES];
@@ -83,7 +83,7 @@ FASTNN_INLINE void NAME(transform_sums)(const int kind, const REAL *u, int64_t p
                 for (int a = 0; a < roles; a++)
 #pragma GCC unroll 2
                     for (int i = 0; i < winograd_count(kind, a); i++) {
-                        const int at = places_of_sum(kind, a, b).begin + i * winograd_count(kind, b) + j;
+                        const int at = places_of_roles(kind, a, b).begin + i * winograd_count(kind, b) + j;
                         column[winograd_begin(kind, a) + i] = NAME(load)(u + at * place + f);
                     }
                 NAME(contract_weight)(kind, column, rows);
@@ -126,7 +126,7 @@ FASTNN_INLINE void NAME(fill_gradient)(const int kind, const NAME(winograd) * p,
 FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd) * problem, const REAL *dy,
                                              REAL *dweight, REAL *dbias, int64_t thread, int64_t threads) {
     const NAME(winograd) p = *problem;
-    const int places = winograd_side(kind) * winograd_side(kind), weights = winograd_taps(kind) * winograd_taps(kind);
+    const int places = winograd_side(kind) * winograd_side(kind), weights = winograd_of(kind)->taps * winograd_of(kind)->taps;
     const int roles = winograd_roles(kind);
     const int64_t all_rows = p.images * p.rows.out, rows = NAME(winograd_rows)(&p, 1);
     const int64_t tiles = rows * p.columns.out;
@@ -161,7 +161,7 @@ FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd
                     NAME(fill_gradient)(kind, &p, dy, g, f0 + f, columns, begin, end, panel, m, m_sum,
                                         bias_sums + f);
                     for (int sum = 0; sum < roles * roles; sum++) {
-                        const winograd_places at = places_of_sum(kind, sum / roles, sum % roles);
+                        const winograd_places at = places_of_roles(kind, sum / roles, sum % roles);
                         const NAME(tap_sums) sums = {
                             .taps = at.count * count, .pixels = (end - begin) * p.columns.out,
                             .x = x + at.begin * count, .dy = m + sum * m_sum,

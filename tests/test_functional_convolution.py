@@ -61,6 +61,15 @@ CONFIGURATIONS = [
     ((18, 17, 15, 14, 19, 5, 5), {"padding": 2, "stride": 2}),
     ((1, 65, 20, 17, 66, 4, 4), {"padding": (0, 1), "stride": 2}),
     ((17, 33, 16, 15, 35, 4, 4), {"padding": 1, "stride": 2}),
+    # Winograd's form back through a stride, of tiles that begin before dx, and with pixels that no window reaches
+    ((17, 33, 9, 12, 34, 3, 3), {"padding": 1, "stride": 2}),
+    ((3, 33, 10, 11, 34, 3, 3), {"padding": (0, 2), "stride": 2}),
+    ((18, 9, 12, 11, 10, 4, 4), {"padding": (3, 0), "stride": 2}),
+    ((2, 16, 9, 14, 18, 4, 4), {"padding": (1, 2), "stride": 2, "groups": 2}),
+    ((19, 9, 11, 12, 10, 5, 5), {"padding": (1, 4), "stride": 2}),
+    ((1, 10, 14, 15, 9, 5, 5), {"stride": 2}),
+    ((17, 17, 6, 5, 17, 3, 3), {"padding": (3, 4)}),
+    ((17, 10, 7, 6, 9, 4, 4), {"padding": (4, 5), "stride": 2}),
     # rows of outputs that fill whole vectors
     ((1, 3, 9, 66, 9, 3, 3), {"stride": 2, "padding": 1}),
     ((1, 2, 12, 97, 3, 5, 2), {"stride": 3, "dilation": 2, "padding": 1}),

@@ -249,6 +249,13 @@ def of_rows(dtype):
         "conv2d_backward in Winograd's form": lambda x: F.conv2d_backward(
             many_channels(x, 18), np.zeros((len(x), 17, 9, 10), dtype), winograd
         )[0],
+        "conv2d_backward through a stride in Winograd's form": lambda x: F.conv2d_backward(
+            many_channels(x, 17),
+            np.zeros((len(x), 16, 2 * x.shape[2], 2 * x.shape[3]), dtype),
+            strided_5,
+            stride=2,
+            padding=2,
+        )[0],
         "conv2d_backward of few channels": lambda x: F.conv2d_backward(
             x, np.zeros((len(x), 2, 10, 10), dtype), few_channels
         )[0],
