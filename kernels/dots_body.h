@@ -102,37 +102,67 @@ static void NAME(dot_rows)(const NAME(product) * p) {
 #undef FASTNN_DOTS_CASE
 #undef FASTNN_DOT_ROWS
 
-/* The dot products of an a whose rows are adjacent (a_row == 1): lanes along the rows, with the sums that
-   dot_tile keeps in its lanes in LANES vectors, so that an element has the same bits in either layout. */
-static void NAME(dots_transposed)(const NAME(product) * p) {
-    for (int64_t i = 0; i < p->m; i += LANES)
-        for (int64_t j = 0; j < p->n; j++) {
-            const int rows = (int)NAME(smaller)(LANES, p->m - i);
-            const REAL *a = p->a + i, *b = p->b + j * p->b_column;
-            const int64_t a_column = p->a_column, b_row = p->b_row;
-            VECTOR sum[LANES] = {{0}};
-            int64_t k = 0;
-            if (rows == LANES)
-                for (; k + LANES <= p->k; k += LANES)
+/* Sums of a tile of an a whose rows are adjacent: those of each lane that dot_tile keeps, for some lanes at a time. */
+#define DOT_LANES(columns) (LANES < (columns) ? 1 : LANES / ((columns) == 3 ? 4 : (columns)))
+
+/* The dot products of an a whose rows are adjacent (a_row == 1), for rows [first, first + rows) and all `columns`
+   columns: lanes along the rows, with the sums that dot_tile keeps in its lanes in LANES vectors, so that an element has
+   the same bits in either layout. */
+FASTNN_INLINE void NAME(transposed_tile)(const int columns, const int whole, int rows, int64_t first,
+                                         const NAME(product) * p) {
+    const int64_t a_column = p->a_column, b_row = p->b_row, b_column = p->b_column, all = p->k;
+    VECTOR lane[4][LANES];
+    for (int l0 = 0; l0 < LANES; l0 += DOT_LANES(columns)) {
+        const REAL *a = p->a + first + l0 * a_column, *b = p->b + l0 * b_row;
+        VECTOR sum[LANES][4];
 #pragma GCC unroll 16
-                    for (int l = 0; l < LANES; l++) sum[l] += NAME(load)(a + (k + l) * a_column) * b[(k + l) * b_row];
-            else
-                for (; k + LANES <= p->k; k += LANES)
+        for (int l = 0; l < DOT_LANES(columns); l++)
+#pragma GCC unroll 4
+            for (int j = 0; j < columns; j++) sum[l][j] = (VECTOR){0};
+        int64_t k = l0;
+        for (; k + DOT_LANES(columns) <= all; k += LANES) {
 #pragma GCC unroll 16
-                    for (int l = 0; l < LANES; l++)
-                        sum[l] += NAME(load_partial)(a + (k + l) * a_column, rows) * b[(k + l) * b_row];
-            for (; k < p->k; k += LANES)
-#pragma GCC unroll 16
-                for (int l = 0; l < LANES; l++)
-                    if (k + l < p->k) sum[l] += NAME(load_partial)(a + (k + l) * a_column, rows) * b[(k + l) * b_row];
-            VECTOR lane[LANES];
-#pragma GCC unroll 16
-            for (int l = 0; l < LANES; l++) lane[l] = sum[l];
-            REAL y[LANES];
-            NAME(store)(y, NAME(sum_of_lanes)(lane));
-            for (int l = 0; l < rows; l++) NAME(finish)(p, i + l, j, y[l]);
+            for (int l = 0; l < DOT_LANES(columns); l++, a += a_column, b += b_row) {
+                const VECTOR a_l = whole ? NAME(load)(a) : NAME(load_partial)(a, rows);
+#pragma GCC unroll 4
+                for (int j = 0; j < columns; j++) sum[l][j] += a_l * b[j * b_column];
+            }
+            a += (LANES - DOT_LANES(columns)) * a_column;
+            b += (LANES - DOT_LANES(columns)) * b_row;
         }
+#pragma GCC unroll 16
+        for (int l = 0; l < DOT_LANES(columns); l++) {
+            if (k + l < all)
+#pragma GCC unroll 4
+                for (int j = 0; j < columns; j++)
+                    sum[l][j] += NAME(load_partial)(a + l * a_column, rows) * b[l * b_row + j * b_column];
+#pragma GCC unroll 4
+            for (int j = 0; j < columns; j++) lane[j][l0 + l] = sum[l][j];
+        }
+    }
+    for (int j = 0; j < columns; j++) {
+        REAL y[LANES];
+        NAME(store)(y, NAME(sum_of_lanes)(lane[j]));
+        for (int i = 0; i < rows; i++) NAME(finish)(p, first + i, j, y[i]);
+    }
 }
+
+#define FASTNN_DOTS_CASE(columns)                                                                            \
+    case columns: {                                                                                          \
+        int64_t i = 0;                                                                                       \
+        for (; i + LANES <= p->m; i += LANES) NAME(transposed_tile)(columns, 1, LANES, i, p);                \
+        if (i < p->m) NAME(transposed_tile)(columns, 0, (int)(p->m - i), i, p);                              \
+    } break;
+static void NAME(dots_transposed)(const NAME(product) * p) {
+    switch (p->n) {
+        FASTNN_DOTS_CASE(1)
+        FASTNN_DOTS_CASE(2)
+        FASTNN_DOTS_CASE(3)
+        FASTNN_DOTS_CASE(4)
+    }
+}
+#undef FASTNN_DOTS_CASE
+#undef DOT_LANES
 
 static void NAME(multiply_dots)(const NAME(product) * p) {
     if (p->a_column != 1) {

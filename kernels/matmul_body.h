@@ -173,6 +173,13 @@ FASTNN_INLINE void NAME(transpose)(const REAL *from, int64_t from_row, int rows,
                                    int64_t to_row) {
     VECTOR v[LANES];
     NAME(load_rows)(from, from_row, rows, columns, v);
+    if (columns <= LANES / 2) {
+        NAME(turn_narrow)(v);
+#pragma GCC unroll 8
+        for (int i = 0; i < LANES / 2; i++)
+            if (i < columns) NAME(store)(to + i * to_row, v[i]);
+        return;
+    }
     NAME(turn)(v);
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i++)
