@@ -44,7 +44,7 @@ from fastnn.kernels.numba_kernels.window import (
     tap_offsets,
 )
 from fastnn.kernels.numba_kernels.window_loops import Window
-from fastnn.kernels.numba_kernels.winograd import BY_INPUT, BY_WEIGHT, FORWARD, winograd, winograd_suits
+from fastnn.kernels.numba_kernels.winograd import winograd, winograd_suits
 from fastnn.kernels.numba_kernels.winograd_weight import winograd_weight
 
 _Shape = namedtuple(
@@ -169,7 +169,7 @@ def conv2d(t, n, s, thread, threads):
             null(t[0]), t[3], thread, threads,
         )  # fmt: skip
         return
-    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0]), FORWARD):
+    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
         winograd(
             rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], null(t[0]),
             n[16] != 0, t[3], thread, threads,
@@ -256,7 +256,7 @@ def conv2d_backward_input(t, n, s, thread, threads):
             is_winograd = (
                 o.stride_h == 1
                 and o.stride_w == 1
-                and winograd_suits(rows.axis, columns.axis, o.filters, o.channels, vector_lanes(dx), BY_INPUT)
+                and winograd_suits(rows.axis, columns.axis, o.filters, o.channels, vector_lanes(dx))
             )
             place = Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
             if is_depthwise:
@@ -374,7 +374,7 @@ def conv2d_backward_weight(t, n, s, thread, threads):
         )  # fmt: skip
         return
     rows, columns = _window(o)
-    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0]), BY_WEIGHT):
+    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
         winograd_weight(
             rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3], thread, threads
         )  # fmt: skip

@@ -42,23 +42,20 @@ from fastnn.kernels.numba_kernels.winograd_tiles import transform_output, transf
 
 # Filters whose transformed weights are kept at a time, and those that go through all sums at a time.
 BLOCK_FILTERS, _PRODUCT_FILTERS = 128, 32
-# With fewer channels or filters the transforms cost more than the products save: of each kind of windows, in
-# these directions.
-FORWARD, BY_INPUT, BY_WEIGHT = range(3)
-_LEAST = ((16, 16, 16), (64, 64, 64), (32, 32, 64), (16, 16, 16), (16, 32, 48))
+# With fewer channels or filters the transforms cost more than the products save: of each kind of windows.
+_LEAST = (16, 32, 16, 16, 16)
 # The weights of a vector of channels, at most.
 TAPS_SIZE = 25 * 16
 
 
 @inlined
-def winograd_suits(rows, columns, channels, filters, lanes, direction):
+def winograd_suits(rows, columns, channels, filters, lanes):
     """Whether there is such a kind of windows, and planes and channels pay for the transforms."""
     kind, area = kind_number(rows, columns), rows.out * columns.out
     if kind < 0:
         return False
-    least = _LEAST[kind][direction]
     is_few = area <= 2 * lanes or (area < 4 * lanes and channels <= 32)
-    return channels >= least and filters >= least and not is_few
+    return min(channels, filters) >= _LEAST[kind] and not is_few
 
 
 @inlined
