@@ -81,23 +81,35 @@ def turn_in(typingctx, rows, columns, source, source_row, target, target_row):
     return types.void(*sizes, source, types.int64, target, types.int64), codegen
 
 
-@intrinsic
-def copy_lanes(typingctx, x, begin, end, target):
-    """target[lane] = x[lane] for begin ≤ lane < end, else 0: a whole vector. Reads no other lane of x."""
+def _copy_of(stride: int):
+    @intrinsic
+    def copy(typingctx, x, begin, end, target):
+        def codegen(context, builder, signature, args):
+            source, begin, end, target = args
+            real = context.get_data_type(signature.args[0].dtype)
+            lanes = lanes_of(real)
+            vector = ir.VectorType(real, lanes)
+            first, last = (builder.mul(lane, INT64(stride)) for lane in (begin, builder.sub(end, INT64(1))))
+            loaded = []
+            for start in range(0, stride * lanes, lanes):
+                before = first_lanes(builder, builder.sub(first, INT64(start)), lanes)
+                inside = first_lanes(builder, builder.sub(last, INT64(start - 1)), lanes)
+                mask = builder.and_(inside, builder.not_(before))
+                loaded.append(load(builder, builder.gep(source, [INT64(start)]), vector, mask))
+            if stride == 2:
+                loaded = [shuffle(builder, *loaded, list(range(0, 2 * lanes, 2)))]
+            store(builder, loaded[0], target)
+            return context.get_dummy_value()
 
-    def codegen(context, builder, signature, args):
-        source, begin, end, target = args
-        real = context.get_data_type(signature.args[0].dtype)
-        lanes = lanes_of(real)
-        before, inside = (
-            first_lanes(builder, context.cast(builder, bound, type_, types.int64), lanes)
-            for bound, type_ in zip((begin, end), signature.args[1:3], strict=True)
-        )
-        mask = builder.and_(inside, builder.not_(before))
-        store(builder, load(builder, source, ir.VectorType(real, lanes), mask), target)
-        return context.get_dummy_value()
+        return types.void(x, types.int64, types.int64, target), codegen
 
-    return types.void(x, begin, end, target), codegen
+    return copy
+
+
+# target[lane] = x[stride lane] for begin ≤ lane < end, else 0: a whole vector. Reads nothing of x before the
+# first of these or after the last.
+copy_lanes = _copy_of(1)
+copy_even_lanes = _copy_of(2)
 
 
 @helper

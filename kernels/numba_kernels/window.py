@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from fastnn.kernels.numba_kernels.memory import helper, inlined, is_null, like, offset
-from fastnn.kernels.numba_kernels.packing import copy_lanes
+from fastnn.kernels.numba_kernels.packing import copy_even_lanes, copy_lanes
 from fastnn.kernels.numba_kernels.tile import vector_lanes
 
 # One axis of a window: output o and tap t meet at source index first + o stride + t dilation; outside of 0 …
@@ -90,14 +90,16 @@ def _pack_rows(width, stride, x, jump, begin, end, top, bottom, slots, to):
     to first.
     """
     lanes = vector_lanes(to)
-    if stride == 1:
+    if stride <= 2:
         for q in range((width - 1) // lanes * lanes, -1, -lanes):
             for slot in range(top):
                 copy_lanes(x, 0, 0, offset(to, slot * width + q))
             for slot in range(top, bottom):
-                copy_lanes(
-                    offset(x, (slot - top) * jump + q), begin - q, end - q, offset(to, slot * width + q)
-                )
+                source, target = offset(x, (slot - top) * jump + q * stride), offset(to, slot * width + q)
+                if stride == 1:
+                    copy_lanes(source, begin - q, end - q, target)
+                else:
+                    copy_even_lanes(source, begin - q, end - q, target)
             for slot in range(bottom, slots):
                 copy_lanes(x, 0, 0, offset(to, slot * width + q))
     else:

@@ -1,12 +1,16 @@
 """The matrices of Winograd's minimal filtering along one axis, as sums of vectors in LLVM IR.
 
-winograd.h has the formula and its source. Two adjacent outputs take the source pixels d of a `piece` and the
-taps g: y = Aᵀ [(G g) ∘ (Bᵀ d)], with `side` products instead of 2 taps. The gradient by g is the adjoint,
-Gᵀ [(A dy) ∘ (Bᵀ d)]. Filters of 3 and of 2 taps make up the others: of 3 taps with a stride of 2 the even
-taps are a filter of 2, the odd one stays as it is; of 5 taps the first three and the others are filters.
+winograd.h has the formula and its source. Two adjacent outputs take the source pixels d of a piece and the
+taps g: y = Aᵀ [(G g) ∘ (Bᵀ d)]. The gradient by g is the adjoint, Gᵀ [(A dy) ∘ (Bᵀ d)]. The taps of a window
+are in runs, each with places of its own. Aᵀ goes by a place's role alone: it adds the first place of a run to
+the first output, the second to the second, the third to both, and the fourth to the first, taking it from
+the second. So what places of equal roles make is one sum.
 """
 
 from __future__ import annotations
+
+from collections import namedtuple
+from itertools import product
 
 from llvmlite import ir
 
@@ -14,124 +18,104 @@ from fastnn.kernels.numba_kernels.vector_ir import constant
 
 Values = list[ir.Value]
 
+# The runs of windows: the taps of each phase of the stride, cut into threes and twos, the longest first.
+_RUNS = (
+    (range(3),),
+    (range(0, 3, 2), range(1, 3, 2)),
+    (range(0, 4, 2), range(1, 4, 2)),
+    (range(3), range(3, 5)),
+    (range(0, 5, 2), range(1, 5, 2)),
+)
 
-class _Filter:
-    """A filter of `taps`, whose sums the builder writes."""
-
-    taps, stride, side = 0, 1, 0
-
-    def __init__(self, builder: ir.IRBuilder, vector: ir.VectorType):
-        self.add, self.subtract, self.negative = builder.fadd, builder.fsub, builder.fneg
-        self._multiply, self._half = builder.fmul, constant(vector, 0.5)
-
-    @property
-    def piece(self) -> int:
-        return self.taps + self.stride
-
-    def half(self, x: ir.Value) -> ir.Value:
-        return self._multiply(self._half, x)
-
-    def add_each(self, a: Values, b: Values) -> Values:
-        return [self.add(*pair) for pair in zip(a, b, strict=True)]
+# A kind of windows. Along an axis they have `taps`, pieces have `piece` pixels and are `step` apart, and
+# `counts` places have each of the `roles`. `weights`, `places` and `sums` count those of both axes.
+Kind = namedtuple("Kind", "number taps stride piece step roles counts weights places sums")
 
 
-class _Taps2(_Filter):
-    taps, side = 2, 3
+def _kind(number: int, runs: tuple[range, ...]) -> Kind:
+    taps, stride, roles = sum(map(len, runs)), runs[0].step, len(runs[0]) + 1
+    counts = tuple(sum(role <= len(run) for run in runs) for role in range(4))  # n taps have n + 1 places
+    return Kind(
+        number, taps, stride, taps + stride, 2 * stride, roles, counts, taps**2, sum(counts) ** 2, roles**2
+    )  # fmt: skip
+
+
+KINDS = tuple(_kind(number, runs) for number, runs in enumerate(_RUNS))
+
+
+class Matrices:
+    """Those of a kind of windows, whose sums the builder writes.
+
+    The places along an axis are in the order of their roles. `of_sums` has the places (down, along) of each
+    sum.
+    """
+
+    def __init__(self, kind: Kind, builder: ir.IRBuilder, vector: ir.VectorType):
+        self._add, self._subtract, self._multiply = builder.fadd, builder.fsub, builder.fmul
+        self._one_half = constant(vector, 0.5)
+        self.kind, self._runs = kind, _RUNS[kind.number]
+        self._along = [(role, run) for role in range(kind.roles) for run in range(kind.counts[role])]
+        self.side = len(self._along)
+        of_roles = [
+            [i for i, (of_role, _) in enumerate(self._along) if of_role == role] for role in range(kind.roles)
+        ]
+        self.of_sums = [list(product(down, along)) for down, along in product(of_roles, repeat=2)]
 
     def of_source(self, d: Values) -> Values:
         """Bᵀ d"""
-        return [self.subtract(d[0], d[1]), d[1], self.subtract(d[2], d[1])]
+        return self._by_role([self._run_of_source(len(run), d[run.start :: run.step]) for run in self._runs])
 
     def of_weight(self, g: Values) -> Values:
         """G g"""
-        return [g[0], self.add(*g), g[1]]
+        return self._by_role([self._run_of_weight([g[tap] for tap in run]) for run in self._runs])
 
     def to_output(self, m: Values) -> Values:
-        """Aᵀ m"""
-        return [self.add(m[0], m[1]), self.add(m[1], m[2])]
+        """Aᵀ m, from the sums of each role."""
+        first, second, both, *differences = m
+        to_first = to_second = both
+        for difference in differences:
+            to_first, to_second = self._add(both, difference), self._subtract(both, difference)
+        return [self._add(first, to_first), self._add(to_second, second)]
 
     def of_gradient(self, y: Values) -> Values:
-        """A y"""
-        return [y[0], self.add(*y), y[1]]
+        """A y, for each role."""
+        return [*y, self._add(*y), self._subtract(*y)][: self.kind.roles]
 
     def to_weight(self, u: Values) -> Values:
         """Gᵀ u"""
-        return [self.add(u[0], u[1]), self.add(u[1], u[2])]
+        g = {}
+        for k, run in enumerate(self._runs):
+            places = [x for x, (_, of_run) in zip(u, self._along, strict=True) if of_run == k]
+            g.update(zip(run, self._run_to_weight(*places), strict=True))
+        return [g[tap] for tap in range(self.kind.taps)]
 
+    def _by_role(self, of_runs: list[Values]) -> Values:
+        return [of_runs[run][role] for role, run in self._along]
 
-class _Taps3(_Filter):
-    taps, side = 3, 4
+    def _half(self, x: ir.Value) -> ir.Value:
+        return self._multiply(self._one_half, x)
 
-    def of_source(self, d: Values) -> Values:
-        return [
-            self.subtract(d[0], d[2]), self.add(d[1], d[2]), self.subtract(d[2], d[1]),
-            self.subtract(d[1], d[3]),
-        ]  # fmt: skip
+    def _run_of_source(self, taps: int, d: Values) -> Values:
+        add, subtract = self._add, self._subtract
+        if taps == 1:
+            return d[:2]
+        if taps == 2:
+            return [subtract(d[0], d[1]), subtract(d[2], d[1]), d[1]]
+        return [subtract(d[0], d[2]), subtract(d[3], d[1]), add(d[1], d[2]), subtract(d[2], d[1])]
 
-    def of_weight(self, g: Values) -> Values:
-        ends = self.add(g[0], g[2])
-        return [g[0], self.half(self.add(ends, g[1])), self.half(self.subtract(ends, g[1])), g[2]]
+    def _run_of_weight(self, g: Values) -> Values:
+        ends = [g[0], g[-1]]
+        if len(g) == 1:
+            return ends
+        total = self._add(*ends)
+        if len(g) == 2:
+            return [*ends, total]
+        return [*ends, self._half(self._add(total, g[1])), self._half(self._subtract(total, g[1]))]
 
-    def to_output(self, m: Values) -> Values:
-        return [
-            self.add(self.add(m[0], m[1]), m[2]),
-            self.subtract(self.subtract(m[1], m[2]), m[3]),
-        ]
-
-    def of_gradient(self, y: Values) -> Values:
-        return [y[0], self.add(*y), self.subtract(*y), self.negative(y[1])]
-
-    def to_weight(self, u: Values) -> Values:
-        total = self.half(self.add(u[1], u[2]))
-        return [self.add(u[0], total), self.half(self.subtract(u[1], u[2])), self.add(total, u[3])]
-
-
-class _Taps3By2(_Filter):
-    taps, stride, side = 3, 2, 5
-
-    def __init__(self, builder: ir.IRBuilder, vector: ir.VectorType):
-        super().__init__(builder, vector)
-        self.even = _Taps2(builder, vector)
-
-    def of_source(self, d: Values) -> Values:
-        return self.even.of_source(d[0::2]) + d[1::2]
-
-    def of_weight(self, g: Values) -> Values:
-        return [*self.even.of_weight(g[0::2]), g[1], g[1]]
-
-    def to_output(self, m: Values) -> Values:
-        return self.add_each(self.even.to_output(m[:3]), m[3:])
-
-    def of_gradient(self, y: Values) -> Values:
-        return self.even.of_gradient(y) + y
-
-    def to_weight(self, u: Values) -> Values:
-        first, last = self.even.to_weight(u[:3])
-        return [first, self.add(u[3], u[4]), last]
-
-
-class _Taps5(_Filter):
-    taps, side = 5, 7
-
-    def __init__(self, builder: ir.IRBuilder, vector: ir.VectorType):
-        super().__init__(builder, vector)
-        self.first, self.last = _Taps3(builder, vector), _Taps2(builder, vector)
-
-    def of_source(self, d: Values) -> Values:
-        return self.first.of_source(d[:4]) + self.last.of_source(d[3:])
-
-    def of_weight(self, g: Values) -> Values:
-        return self.first.of_weight(g[:3]) + self.last.of_weight(g[3:])
-
-    def to_output(self, m: Values) -> Values:
-        return self.add_each(self.first.to_output(m[:4]), self.last.to_output(m[4:]))
-
-    def of_gradient(self, y: Values) -> Values:
-        return self.first.of_gradient(y) + self.last.of_gradient(y)
-
-    def to_weight(self, u: Values) -> Values:
-        return self.first.to_weight(u[:4]) + self.last.to_weight(u[4:])
-
-
-# The filters of windows, by their kind.
-KINDS = (_Taps3, _Taps3By2, _Taps5)
+    def _run_to_weight(self, first: ir.Value, second: ir.Value, *others: ir.Value) -> Values:
+        if not others:
+            return [self._add(first, second)]
+        if len(others) == 1:
+            return [self._add(first, others[0]), self._add(others[0], second)]
+        to_ends = self._half(self._add(*others))
+        return [self._add(first, to_ends), self._half(self._subtract(*others)), self._add(to_ends, second)]

@@ -7,14 +7,11 @@ from collections import namedtuple
 from fastnn.kernels.numba_kernels.memory import helper, inlined, like, offset
 from fastnn.kernels.numba_kernels.window import ceil_divide, whole_vectors
 from fastnn.kernels.numba_kernels.window_loops import Window
+from fastnn.kernels.numba_kernels.winograd_matrices import KINDS
 from fastnn.kernels.numba_kernels.winograd_tiles import transform_source
 
 # Tiles that are transformed together: with 64 channels and 16 places they fill half of a 1 MiB L2.
 _TILES = 112
-
-# A kind of windows, by its number in winograd_matrices.py. Along an axis the pieces of the source have
-# `piece` pixels and are `step` apart; `taps` and `places` count those of both axes.
-Kind = namedtuple("Kind", "number taps piece step places")
 
 # The tiles (h, w) of an image. Strips have up to `strip_rows` rows of them, counted through all images: small
 # images fill vectors together. The channels of a transformed strip are `row` apart.
@@ -28,12 +25,38 @@ def fill(x, value, count):
 
 
 @inlined
-def kind_of(rows):
-    """The kind of windows that suit."""
-    piece = rows.taps + rows.stride
-    side = 7 if rows.taps == 5 else piece
-    number = 2 if rows.taps == 5 else rows.stride - 1
-    return Kind(number, rows.taps * rows.taps, piece, 2 * rows.stride, side * side)
+def kind_number(rows, columns):
+    """That of the windows' kind, -1 if there is none."""
+    if columns.taps != rows.taps or columns.stride != rows.stride or rows.dilation * columns.dilation != 1:
+        return -1
+    for kind in KINDS:
+        if kind.taps == rows.taps and kind.stride == rows.stride:
+            return kind.number
+    return -1
+
+
+@inlined
+def kind_of(rows, columns):
+    return KINDS[kind_number(rows, columns)]
+
+
+@inlined
+def places_of(kind, k):
+    """How many places sum k has."""
+    return kind.counts[k // kind.roles] * kind.counts[k % kind.roles]
+
+
+@inlined
+def most_taps(kind, channels):
+    """Of a product over the places of a sum and the channels."""
+    return places_of(kind, 0) * channels
+
+
+@inlined
+def place_offsets(taps, channels, place, row, offsets):
+    """Where those taps find a source whose places are `place` apart and channels `row`."""
+    for k in range(taps):
+        offsets[k] = k // channels * place + k % channels * row
 
 
 @inlined

@@ -3,12 +3,12 @@
 A tile of 2 x 2 outputs takes a piece d of the source, which overlaps others:
 Y = Aᵀ [Σ over channels of (G g Gᵀ) ∘ (Bᵀ d B)] A. The gradient by g is the adjoint,
 Gᵀ [Σ over tiles of (A dY Aᵀ) ∘ (Bᵀ d B)] G. winograd_matrices.py has the matrices of each kind of window. The
-places of a transformed piece are `place` elements apart.
+places of a transformed piece are `place` elements apart, sum by sum, and the sums `sum_step`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from llvmlite import ir
@@ -30,13 +30,13 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     store,
 )
 from fastnn.kernels.numba_kernels.window_loops import Columns, Window, row_of
-from fastnn.kernels.numba_kernels.winograd_matrices import KINDS
+from fastnn.kernels.numba_kernels.winograd_matrices import KINDS, Matrices
 
 Values = list[ir.Value]
 
 
 def _of_kinds(name: str, emit: Callable[..., None]):
-    """What calls the function of the kind, the first argument: emit(filter, builder, vector, *the others)."""
+    """Calls the function of the kind, the first argument: emit(its matrices, builder, vector, *others)."""
 
     def codegen(context, builder, signature, args):
         kind, *args = args
@@ -44,7 +44,7 @@ def _of_kinds(name: str, emit: Callable[..., None]):
         def call(number):
             def emit_kind(builder, real, *args):
                 vector = ir.VectorType(real, lanes_of(real))
-                emit(KINDS[number](builder, vector), builder, vector, *args)
+                emit(Matrices(KINDS[number], builder, vector), builder, vector, *args)
 
             call_function(context, builder, signature, args, f"{name}.{number}", emit_kind)
 
@@ -62,32 +62,41 @@ def _both_axes(square: list[Values], along_axis: Callable[[Values], Values]) -> 
     return [along_axis(list(row)) for row in zip(*columns, strict=True)]
 
 
-def _load_places(
-    builder: ir.IRBuilder, side: int, x: ir.Value, place: ir.Value, vector: ir.VectorType
+def _load_square(
+    builder: ir.IRBuilder, side: int, x: ir.Value, step: ir.Value, vector: ir.VectorType
 ) -> list[Values]:
+    """Vectors that are `step` elements apart, row by row."""
     return [
-        [
-            load(builder, builder.gep(x, [builder.mul(place, INT64(i * side + j))]), vector)
-            for j in range(side)
-        ]
+        [load(builder, builder.gep(x, [builder.mul(step, INT64(i * side + j))]), vector) for j in range(side)]
         for i in range(side)
     ]
 
 
-def _store_places(builder: ir.IRBuilder, square: list[Values], to: ir.Value, place: ir.Value) -> None:
-    for i, x in enumerate(chain(*square)):
-        store(builder, x, builder.gep(to, [builder.mul(place, INT64(i))]))
+def _store_each(builder: ir.IRBuilder, vectors: Iterable[ir.Value], to: ir.Value, step: ir.Value) -> None:
+    for i, x in enumerate(vectors):
+        store(builder, x, builder.gep(to, [builder.mul(step, INT64(i))]))
 
 
 @intrinsic
-def transform_weight(typingctx, kind, g, u, place):
-    """u = G g Gᵀ of a vector of channels, whose weights are g (taps, taps, lanes)."""
-    return types.void(types.int64, g, u, types.int64), _of_kinds("transform_weight", _emit_weight)
+def transform_weight(typingctx, kind, g, u, place, filter_, channels):
+    """u = G g Gᵀ of a vector of channels of a filter, whose weights are g (taps, taps, lanes).
+
+    For each sum u is (filters, places, channels), and begins `place` elements on for each place before it.
+    Writes whole vectors, over what comes after the channels.
+    """
+    arguments = types.int64, g, u, types.int64, types.int64, types.int64
+    return types.void(*arguments), _of_kinds("transform_weight", _emit_weight)
 
 
-def _emit_weight(filter_, builder, vector, g, u, place):
-    taps = _load_places(builder, filter_.taps, g, INT64(vector.count), vector)
-    _store_places(builder, _both_axes(taps, filter_.of_weight), u, place)
+def _emit_weight(matrices, builder, vector, g, u, place, filter_, channels):
+    taps = _load_square(builder, matrices.kind.taps, g, INT64(vector.count), vector)
+    made = _both_axes(taps, matrices.of_weight)
+    begin = 0
+    for places in matrices.of_sums:
+        to = builder.gep(u, [builder.mul(place, INT64(begin))])
+        row = builder.mul(builder.mul(filter_, INT64(len(places))), channels)
+        _store_each(builder, (made[i][j] for i, j in places), builder.gep(to, [row]), channels)
+        begin += len(places)
 
 
 @intrinsic
@@ -102,9 +111,9 @@ def transform_source(typingctx, kind, x, window, zeros, packed, v, place):
     return types.void(*arguments), _of_kinds("transform_source", _emit_source)
 
 
-def _emit_source(filter_, builder, vector, x, window, zeros, packed, v, place):
+def _emit_source(matrices, builder, vector, x, window, zeros, packed, v, place):
     o = Window(*cgutils.unpack_tuple(builder, window))
-    piece, step, lanes = filter_.piece, 2 * filter_.stride, vector.count
+    piece, step, lanes = matrices.kind.piece, matrices.kind.step, vector.count
     tiles = builder.mul(o.out_h, o.out_w)
     slots = builder.add(o.out_h, INT64((piece - 1) // step))
     plane = builder.add(builder.mul(slots, o.out_w), INT64(lanes))  # a vector may run over
@@ -136,7 +145,8 @@ def _emit_source(filter_, builder, vector, x, window, zeros, packed, v, place):
             ]
             for i in range(piece)
         ]
-        _store_places(builder, _both_axes(d, filter_.of_source), builder.gep(v, [t]), place)
+        made = _both_axes(d, matrices.of_source)
+        _store_each(builder, (made[i][j] for i, j in chain(*matrices.of_sums)), builder.gep(v, [t]), place)
         return []
 
     lines = builder.add(builder.mul(o.out_h, INT64(step)), INT64(piece - step))
@@ -147,7 +157,7 @@ def _emit_source(filter_, builder, vector, x, window, zeros, packed, v, place):
 
 
 @intrinsic
-def transform_output(typingctx, kind, m, place, tiles_h, tiles_w, bias, floor, made, y, out_h, out_w):
+def transform_output(typingctx, kind, m, sum_step, tiles_h, tiles_w, bias, floor, made, y, out_h, out_w):
     """y = max(Aᵀ m A + bias, floor) of tiles (tiles_h, tiles_w), as far as they lie in y (out_h, out_w).
 
     made is scratch for two rows of outputs of all tiles, and two vectors.
@@ -156,7 +166,9 @@ def transform_output(typingctx, kind, m, place, tiles_h, tiles_w, bias, floor, m
     return types.void(*arguments), _of_kinds("transform_output", _emit_output)
 
 
-def _emit_output(filter_, builder, vector, m, place, tiles_h, tiles_w, bias, floor, made, y, out_h, out_w):
+def _emit_output(
+    matrices, builder, vector, m, sum_step, tiles_h, tiles_w, bias, floor, made, y, out_h, out_w
+):
     lanes = vector.count
     biases, floors = broadcast(builder, bias, lanes), broadcast(builder, floor, lanes)
     in_turn = [lane // 2 + lane % 2 * lanes for lane in range(2 * lanes)]
@@ -168,8 +180,8 @@ def _emit_output(filter_, builder, vector, m, place, tiles_h, tiles_w, bias, flo
         return builder.select(builder.fcmp_ordered("<", x, floors), floors, x)  # a NaN stays
 
     def transform(t, _):
-        places = _load_places(builder, filter_.side, builder.gep(m, [t]), place, vector)
-        for row, pair in zip(made_rows, _both_axes(places, filter_.to_output), strict=True):
+        sums = _load_square(builder, matrices.kind.roles, builder.gep(m, [t]), sum_step, vector)
+        for row, pair in zip(made_rows, _both_axes(sums, matrices.to_output), strict=True):
             pair = [finish(x) for x in pair]
             for start in (0, lanes):
                 column = builder.add(builder.mul(t, INT64(2)), INT64(start))
@@ -197,13 +209,13 @@ def _emit_output(filter_, builder, vector, m, place, tiles_h, tiles_w, bias, flo
 
 
 @intrinsic
-def transform_gradient(typingctx, kind, dy, tiles_h, tiles_w, m, place):
+def transform_gradient(typingctx, kind, dy, tiles_h, tiles_w, m, sum_step):
     """m (tiles, panel) = A dY Aᵀ, dy (2 tiles_h, 2 tiles_w, panel): the lanes are the filters of a panel."""
     arguments = types.int64, dy, types.int64, types.int64, m, types.int64
     return types.void(*arguments), _of_kinds("transform_gradient", _emit_gradient)
 
 
-def _emit_gradient(filter_, builder, vector, dy, tiles_h, tiles_w, m, place):
+def _emit_gradient(matrices, builder, vector, dy, tiles_h, tiles_w, m, sum_step):
     lanes = vector.count
 
     def at(x, row, columns, column, half):
@@ -219,8 +231,8 @@ def _emit_gradient(filter_, builder, vector, dy, tiles_h, tiles_w, m, place):
                 pixels = [
                     [load(builder, at(dy, i, columns, j, half), vector) for j in twice[1]] for i in twice[0]
                 ]
-                square = _both_axes(pixels, filter_.of_gradient)
-                _store_places(builder, square, at(m, p, tiles_w, q, half), place)
+                square = _both_axes(pixels, matrices.of_gradient)
+                _store_each(builder, chain(*square), at(m, p, tiles_w, q, half), sum_step)
             return []
 
         return carried_loop(builder, INT64(0), tiles_w, 1, [], tile)
@@ -234,6 +246,9 @@ def transform_sums(typingctx, kind, u, place, g):
     return types.void(types.int64, u, types.int64, g), _of_kinds("transform_sums", _emit_sums)
 
 
-def _emit_sums(filter_, builder, vector, u, place, g):
-    sums = _load_places(builder, filter_.side, u, place, vector)
-    _store_places(builder, _both_axes(sums, filter_.to_weight), g, INT64(vector.count))
+def _emit_sums(matrices, builder, vector, u, place, g):
+    square = [[None] * matrices.side for _ in range(matrices.side)]
+    for k, (i, j) in enumerate(chain(*matrices.of_sums)):
+        square[i][j] = load(builder, builder.gep(u, [builder.mul(place, INT64(k))]), vector)
+    made = _both_axes(square, matrices.to_weight)
+    _store_each(builder, chain(*made), g, INT64(vector.count))

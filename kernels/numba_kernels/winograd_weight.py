@@ -23,7 +23,10 @@ from fastnn.kernels.numba_kernels.winograd_source import (
     fill,
     fill_source,
     kind_of,
+    most_taps,
     part_of,
+    place_offsets,
+    places_of,
     scratch_size,
     tiles_of,
 )
@@ -52,8 +55,8 @@ def _pack_gradient(dy, filters, area, width, rows, panel, sums):
 
 
 @helper
-def _fill_gradient(kind, tiles, rows, columns, planes, filters, dy, begin, end, panel, m, place, sums):
-    """m (places, tiles, tile_columns) of the rows of tiles [begin, end).
+def _fill_gradient(kind, tiles, rows, columns, planes, filters, dy, begin, end, panel, m, m_sum, sums):
+    """m (sums, tiles, tile_columns) of the rows of tiles [begin, end).
 
     The filters are the first of each image of dy (images, planes). Adds dy to sums (tile_columns), unless it
     is null.
@@ -65,38 +68,37 @@ def _fill_gradient(kind, tiles, rows, columns, planes, filters, dy, begin, end, 
         dy_rows = min(2 * count, rows.out - 2 * first)
         _pack_gradient(gradient, filters, area, columns.out, dy_rows, panel, sums)
         to = offset(m, (at - begin) * tiles.w * tile_columns(dy))
-        transform_gradient(kind.number, panel, count, tiles.w, to, place)
+        transform_gradient(kind.number, panel, count, tiles.w, to, m_sum)
         at += count
 
 
 @helper
 def winograd_weight(rows, columns, images, groups, channels, filters, x, dy, dweight, dbias, thread, threads):
     """dweight and dbias. The threads divide the channels of all groups; a sum is one chain over the tiles."""
-    lanes, width, kind = vector_lanes(x), tile_columns(x), kind_of(rows)
+    lanes, width, kind = vector_lanes(x), tile_columns(x), kind_of(rows, columns)
     tiles = tiles_of(rows, columns, images, lanes, 1)
     all_rows, strip_tiles = images * tiles.h, tiles.strip_rows * tiles.w
-    v_place, m_place = _BLOCK_CHANNELS * tiles.row + lanes, strip_tiles * width + lanes
-    u_row = ceil_divide(min(filters, BLOCK_FILTERS), width) * width
-    u_place = _BLOCK_CHANNELS * u_row + lanes
+    v_place, m_sum = _BLOCK_CHANNELS * tiles.row + lanes, strip_tiles * width + lanes
+    u_row, most = ceil_divide(min(filters, BLOCK_FILTERS), width) * width, most_taps(kind, _BLOCK_CHANNELS)
     area, out_area = rows.source * columns.source, rows.out * columns.out
-    size = kind.places * (u_place + v_place + m_place) + 4 * strip_tiles * width + u_row
+    u_size = kind.places * _BLOCK_CHANNELS * u_row
+    size = u_size + kind.places * v_place + kind.sums * m_sum + 4 * strip_tiles * width + u_row
     u = heap(x, size + scratch_size(kind, tiles, columns, lanes))
-    offsets = heap_int64(x, _BLOCK_CHANNELS)
-    v = offset(u, kind.places * u_place)
+    offsets = heap_int64(x, most)
+    v = offset(u, u_size)
     m = offset(v, kind.places * v_place)
-    panel = offset(m, kind.places * m_place)
+    panel = offset(m, kind.sums * m_sum)
     sums = offset(panel, 4 * strip_tiles * width)
     scratch = offset(sums, u_row)
     taps = stack(x, TAPS_SIZE)
-    for e in range(_BLOCK_CHANNELS):
-        offsets[e] = e * tiles.row
     at, last = share(groups * channels, 1, thread, threads)
     while at < last:
         g, first_channel = at // channels, at % channels
         count = min(min(last - at, channels - first_channel), _BLOCK_CHANNELS)
+        place_offsets(most_taps(kind, count), count, v_place, tiles.row, offsets)
         for first_filter in range(0, filters, BLOCK_FILTERS):
             block = min(BLOCK_FILTERS, filters - first_filter)
-            fill(u, like(x[0], 0), kind.places * u_place)
+            fill(u, like(x[0], 0), kind.places * count * u_row)
             fill(sums, like(x[0], 0), u_row)
             source = offset(x, (g * channels + first_channel) * area)
             gradient = offset(dy, (g * filters + first_filter) * out_area)
@@ -110,21 +112,23 @@ def winograd_weight(rows, columns, images, groups, channels, filters, x, dy, dwe
                     wide = min(width, block - f)
                     _fill_gradient(
                         kind, tiles, rows, columns, groups * filters, wide, offset(gradient, f * out_area),
-                        begin, end, panel, m, m_place, offset(sums, f) if first_channel == 0 else null(x),
+                        begin, end, panel, m, m_sum, offset(sums, f) if first_channel == 0 else null(x),
                     )  # fmt: skip
-                    for k in range(kind.places):
+                    place = 0
+                    for k in range(kind.sums):
                         sum_taps(
-                            count, (end - begin) * tiles.w, offset(v, k * v_place), offsets,
-                            offset(m, k * m_place), ceil_divide(wide, lanes), offset(u, k * u_place + f),
-                            u_row,
+                            places_of(kind, k) * count, (end - begin) * tiles.w, offset(v, place * v_place),
+                            offsets, offset(m, k * m_sum), ceil_divide(wide, lanes),
+                            offset(u, place * count * u_row + f), u_row,
                         )  # fmt: skip
+                        place += places_of(kind, k)
             for e in range(count):
                 for f in range(0, block, lanes):
-                    transform_sums(kind.number, offset(u, e * u_row + f), u_place, taps)
+                    transform_sums(kind.number, offset(u, e * u_row + f), count * u_row, taps)
                     for lane in range(min(lanes, block - f)):
                         filter_ = g * filters + first_filter + f + lane
-                        to = (filter_ * channels + first_channel + e) * kind.taps
-                        for i in range(kind.taps):
+                        to = (filter_ * channels + first_channel + e) * kind.weights
+                        for i in range(kind.weights):
                             dweight[to + i] = taps[i * lanes + lane]
             if first_channel == 0 and not is_null(dbias):
                 for f in range(block):
