@@ -27,9 +27,10 @@ enum { FIRST, SECOND, SUM, DIFFERENCE };
 
 /* A kind of windows, along an axis: its runs of taps, the longest first, each `stride` apart from its first tap on; how
    many places have each role: those of all runs, all runs, runs of 2 and 3, and of 3; and the fewest channels and
-   filters for which the products save more than the transforms cost, forward, by x and by weight. */
+   filters for which the products save more than the transforms cost: forward, by x, and by weight, whose transforms of
+   the source need more filters. */
 typedef struct {
-    int taps, stride, runs, run_taps[2], run_first[2], count[4], least, least_input, least_weight;
+    int taps, stride, runs, run_taps[2], run_first[2], count[4], least, least_input, least_filters;
 } winograd_kind;
 enum { WINOGRAD_3, WINOGRAD_5, WINOGRAD_3_BY_2, WINOGRAD_4_BY_2, WINOGRAD_5_BY_2, WINOGRAD_KINDS };
 static const winograd_kind winograd_kinds[] = {
@@ -143,22 +144,22 @@ static inline int winograd_kind_of(const convolution *o) {
     return kind;
 }
 /* Whether each group has so many channels and filters. */
-static inline int has_channels(const convolution *o, int64_t least) {
-    return o->c / o->groups >= least && o->filters / o->groups >= least;
+static inline int has_planes(const convolution *o, int64_t channels, int64_t filters) {
+    return o->c / o->groups >= channels && o->filters / o->groups >= filters;
 }
 static inline int winograd_suits(const convolution *o) {
     const int kind = winograd_kind_of(o);
-    return kind < WINOGRAD_KINDS && has_channels(o, winograd_kinds[kind].least);
+    return kind < WINOGRAD_KINDS && has_planes(o, winograd_kinds[kind].least, winograd_kinds[kind].least);
 }
 static inline int winograd_suits_weight(const convolution *o) {
     const int kind = winograd_kind_of(o);
-    return kind < WINOGRAD_KINDS && has_channels(o, winograd_kinds[kind].least_weight);
+    return kind < WINOGRAD_KINDS && has_planes(o, winograd_kinds[kind].least, winograd_kinds[kind].least_filters);
 }
 static inline int winograd_suits_input(const convolution *o) {
     const int kind = winograd_kind_of(o);
     /* Of 5 x 5 windows without padding dx has many more tiles than dy. Pieces begin before dy, or at its edge. */
-    return kind < WINOGRAD_KINDS && has_channels(o, winograd_kinds[kind].least_input) && o->pad_top < o->r &&
-           o->pad_left < o->s && (kind != WINOGRAD_5 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
+    return kind < WINOGRAD_KINDS && has_planes(o, winograd_kinds[kind].least_input, winograd_kinds[kind].least_input) &&
+           o->pad_top < o->r && o->pad_left < o->s && (kind != WINOGRAD_5 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
 }
 
 /* The pieces along one axis, that of the first tile `pad` before the source. */
