@@ -99,20 +99,27 @@ static inline int images_suit_weight(const convolution *o, int64_t lanes) {
 }
 
 /* The same for a convolution with the max pool of `pool` x `pool` pixels after it in one, which neither turns nor stores
-   what is pooled: of blocks that are three quarters full, of moderate planes, whose rows don't fill vectors by
-   themselves, and not of so few taps that turning dominates. Where Winograd's form is that of fewer images, it must be
-   here: with a pool of 2, and not in training, where its gradients are others. */
+   what is pooled: of blocks that are three quarters full, or more with few taps, which leave turning dear. Training gains
+   most, where the gradient comes through the pool by itself; a prediction only of moderate planes, whose rows don't fill
+   vectors by themselves. Where Winograd's form is that of fewer images, it must be here: with a pool of 2, and not in
+   training, where its gradients are others. */
 #define IMAGE_BLOCK_BYTES (4 * 1024 * 1024)
+#define IMAGE_BLOCK_TRAINING_BYTES (16 * 1024 * 1024)
+#define FEW_TAPS 25
 #define MAX_PLACES 255 /* that a byte tells apart, besides none */
 static inline int images_suit_pool(const convolution *o, int64_t pool, int training, int64_t lanes) {
-    const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
-    if (lanes != IMAGES || 4 * o->n < 3 * round_up(o->n, IMAGES)) return 0;
+    const int64_t bytes = (o->out_h * o->out_w * o->filters + o->h * o->w * o->c) * VECTOR_BYTES;
+    const int64_t window = o->r * o->s, room = round_up(o->n, IMAGES);
+    const int few = o->c * window < FEW_TAPS;
+    if (lanes != IMAGES || 4 * o->n < 3 * room) return 0;
     if (o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
     if (is_dense(o) || is_depthwise(o) || pool * pool > MAX_PLACES) return 0;
     if (winograd_suits(o) && !tiles_are_few(o, lanes))
         return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
-    return o->c * o->r * o->s >= 25 && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
-           vectors * VECTOR_BYTES <= IMAGE_BLOCK_BYTES;
+    if (few && (window == 1 || 5 * o->n < 4 * room)) return 0;
+    if (training) return bytes <= IMAGE_BLOCK_TRAINING_BYTES;
+    return bytes <= IMAGE_BLOCK_BYTES && (o->out_w % lanes != 0 || o->out_w < 2 * lanes) &&
+           (!few || o->out_w < lanes || (o->n == room && o->out_w < 2 * lanes));
 }
 
 #endif
