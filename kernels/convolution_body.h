@@ -34,7 +34,7 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     } else if (winograd_suits_input(o)) {
         const NAME(winograd) p = NAME(winograd_input)(o, dy, weight, mask, dx);
         NAME(convolve_winograd)(&p, thread, threads);
-    } else if (turned_suits(o)) {
+    } else if (turned_suits(o, LANES)) {
         const convolution back = turned_convolution(o);
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
     } else if (scatter_suits(o, LANES))

@@ -32,9 +32,11 @@ static inline int plane_rows_suit(const convolution *o, int64_t lanes) {
 }
 
 /* Whether rows of outputs fill whole vectors, enough for tiles of several, so that packing need not close the gaps
-   between rows; a stride makes packing dearer. */
+   between rows; a stride makes packing dearer, and few filters leave it more to pay. */
 static inline int rows_apart_suit(const convolution *o, int64_t lanes) {
-    return o->s > 1 && o->out_w % lanes == 0 && o->out_w >= (o->stride_w > 1 ? 2 : 5) * lanes;
+    const int64_t filters = o->filters / o->groups;
+    const int64_t least = o->stride_w > 1 ? 2 : filters < 4 ? 4 : filters <= 16 ? 3 : 5;
+    return o->s > 1 && o->out_w % lanes == 0 && o->out_w >= least * lanes;
 }
 
 /* The same for dx as a convolution of dy, unless that sums far more taps than dy has. */
@@ -49,13 +51,6 @@ static inline int plane_rows_suit_input(const convolution *o, int64_t lanes) {
 static inline int plane_rows_suit_weight(const convolution *o, int64_t lanes) {
     if (winograd_suits_weight(o)) return tiles_are_few(o, lanes);
     return o->out_h * o->out_w < (2 * (o->filters / o->groups) <= lanes ? 4 : 16) * lanes;
-}
-
-/* Whether dx is best made as a convolution of dy in direct form: of not many more pixels than dy has, and of
-   channels that pay for packing it. */
-static inline int turned_suits(const convolution *o) {
-    return o->stride_h == 1 && o->stride_w == 1 && o->c / o->groups >= 4 &&
-           4 * o->h * o->w <= 5 * o->out_h * o->out_w;
 }
 
 /* Whether dx is best made by scattering the taps of each pixel of dy: of few pixels, or of windows that don't
@@ -85,8 +80,20 @@ static inline int64_t images_in_blocks(int64_t n) { return n - (n % IMAGES < IMA
 #define IMAGE_PLANES_BYTES (512 * 1024)
 static inline int images_suit_input(const convolution *o) {
     const int64_t vectors = o->out_h * o->out_w * o->filters + o->h * o->w * o->c;
+    const int64_t most = (o->r * o->s >= 25 ? 2 : 1) * IMAGE_PLANES_BYTES;
     return o->groups == 1 && o->stride_h == 1 && o->stride_w == 1 && o->c <= 8 && o->c * o->r * o->s >= 24 &&
-           o->filters > 1 && vectors * VECTOR_BYTES <= IMAGE_PLANES_BYTES;
+           o->filters > 1 && vectors * VECTOR_BYTES <= most;
+}
+
+/* Whether dx is best made as a convolution of dy in direct form: of not many more pixels than dy has, and of channels
+   that pay for packing it, fewer of large windows and of wide rows. */
+static inline int turned_suits(const convolution *o, int64_t lanes) {
+    const convolution back = turned_convolution(o);
+    const int64_t channels = o->c / o->groups;
+    if (o->stride_h != 1 || o->stride_w != 1 || 4 * o->h * o->w > 5 * o->out_h * o->out_w) return 0;
+    if (channels >= 4) return 1;
+    if (channels < 2 || images_suit_input(o)) return 0;
+    return rows_apart_suit(&back, lanes) || (channels == 3 && o->r * o->s >= 25);
 }
 
 /* The same for dweight: of blocks that are vectors, most of them full, and many taps, or few filters. */

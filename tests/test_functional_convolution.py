@@ -74,6 +74,9 @@ CONFIGURATIONS = [
     ((1, 3, 9, 66, 9, 3, 3), {"stride": 2, "padding": 1}),
     ((1, 2, 12, 97, 3, 5, 2), {"stride": 3, "dilation": 2, "padding": 1}),
     ((2, 2, 4, 80, 17, 3, 5), {"padding": "same"}),
+    ((1, 3, 5, 64, 7, 3, 5), {"padding": (1, 2)}),
+    ((2, 4, 6, 48, 9, 3, 3), {"padding": 1}),
+    ((1, 3, 18, 21, 40, 5, 6), {"padding": "same"}),
     ((1, 2, 5, 127, 7, 2, 3), {"stride": (1, 4), "dilation": (1, 3), "padding": (0, 3)}),
     # depthwise
     ((2, 5, 9, 37, 5, 3, 3), {"groups": 5, "padding": 1}),
