@@ -61,7 +61,7 @@ CONFIGURATIONS = [
     ((18, 17, 15, 14, 19, 5, 5), {"padding": 2, "stride": 2}),
     ((1, 65, 20, 17, 66, 4, 4), {"padding": (0, 1), "stride": 2}),
     ((17, 33, 16, 15, 35, 4, 4), {"padding": 1, "stride": 2}),
-    # Winograd's form back through a stride, of tiles that begin before dx, and with pixels that no window reaches
+    # Winograd's form back through a stride: tiles that begin before dx, and pixels that no window reaches
     ((17, 33, 9, 12, 34, 3, 3), {"padding": 1, "stride": 2}),
     ((3, 33, 10, 11, 34, 3, 3), {"padding": (0, 2), "stride": 2}),
     ((18, 9, 12, 11, 10, 4, 4), {"padding": (3, 0), "stride": 2}),

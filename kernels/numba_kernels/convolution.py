@@ -44,7 +44,8 @@ from fastnn.kernels.numba_kernels.window import (
     tap_offsets,
 )
 from fastnn.kernels.numba_kernels.window_loops import Window
-from fastnn.kernels.numba_kernels.winograd import winograd, winograd_suits
+from fastnn.kernels.numba_kernels.winograd import are_few, winograd, winograd_kind
+from fastnn.kernels.numba_kernels.winograd_matrices import KINDS, KINDS_BACK
 from fastnn.kernels.numba_kernels.winograd_weight import winograd_weight
 
 _Shape = namedtuple(
@@ -169,10 +170,11 @@ def conv2d(t, n, s, thread, threads):
             null(t[0]), t[3], thread, threads,
         )  # fmt: skip
         return
-    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
+    kind = winograd_kind(KINDS, rows, columns, o.channels, o.filters)
+    if kind >= 0 and not are_few(o.out_h * o.out_w, o.channels, vector_lanes(t[0])):
         winograd(
-            rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], null(t[0]),
-            n[16] != 0, t[3], thread, threads,
+            KINDS[kind], rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2],
+            null(t[0]), n[16] != 0, t[3], thread, threads,
         )  # fmt: skip
         return
     place = Place(o.out_h, o.out_w, 0, 1, 0, 1)
@@ -247,17 +249,24 @@ def conv2d_backward_input(t, n, s, thread, threads):
         dense_backward_input(o.images, o.filters, taps, t[0], weight, t[2], dx, thread, threads)
         return
     turned = heap(dx, o.groups * o.channels * o.filters * o.size_r * o.size_s)
-    is_depthwise = _is_depthwise(o) and o.filters == 1 and o.stride_h == 1 and o.stride_w == 1
     is_gathered = _is_gathered(o)
+    kind = winograd_kind(KINDS_BACK, *_window(o), o.filters, o.channels)
+    if kind >= 0 and (KINDS_BACK[kind].through > 1 or not is_gathered):
+        # All taps, as if zeros lay between dy's pixels.
+        rows = _phase(0, o.h, o.out_h, o.size_r, 1, o.pad_top, 1)
+        columns = _phase(0, o.w, o.out_w, o.size_s, 1, o.pad_left, 1)
+        _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
+        winograd(
+            KINDS_BACK[kind], rows.axis, columns.axis, o.images, o.groups, o.filters, o.channels, t[0],
+            turned, null(dx), t[2], False, dx, thread, threads,
+        )  # fmt: skip
+        free(turned)
+        return
+    is_depthwise = _is_depthwise(o) and o.filters == 1 and o.stride_h == 1 and o.stride_w == 1
     for row_phase in range(o.stride_h):
         rows = _phase(row_phase, o.h, o.out_h, o.size_r, o.stride_h, o.pad_top, o.dilation_h)
         for column_phase in range(o.stride_w):
             columns = _phase(column_phase, o.w, o.out_w, o.size_s, o.stride_w, o.pad_left, o.dilation_w)
-            is_winograd = (
-                o.stride_h == 1
-                and o.stride_w == 1
-                and winograd_suits(rows.axis, columns.axis, o.filters, o.channels, vector_lanes(dx))
-            )
             place = Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
             if is_depthwise:
                 _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
@@ -270,12 +279,6 @@ def conv2d_backward_input(t, n, s, thread, threads):
                 gather_images(
                     o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, t[2], dx, thread,
                     threads,
-                )  # fmt: skip
-            elif is_winograd:
-                _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
-                winograd(
-                    rows.axis, columns.axis, o.images, o.groups, o.filters, o.channels, t[0], turned,
-                    null(dx), t[2], False, dx, thread, threads,
                 )  # fmt: skip
             else:
                 _turn_weight(o, rows, columns, weight, turned, 1, rows.axis.taps * columns.axis.taps)
@@ -374,9 +377,11 @@ def conv2d_backward_weight(t, n, s, thread, threads):
         )  # fmt: skip
         return
     rows, columns = _window(o)
-    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
+    kind = winograd_kind(KINDS, rows, columns, o.channels, o.filters)
+    if kind >= 0 and not are_few(o.out_h * o.out_w, o.channels, vector_lanes(t[0])):
         winograd_weight(
-            rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3], thread, threads
+            KINDS[kind], rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3],
+            thread, threads,
         )  # fmt: skip
         return
     if taps == 0 and thread == 0:  # dbias alone
