@@ -108,6 +108,15 @@ def _plane_window(rows, columns):
     )  # fmt: skip
 
 
+@inlined
+def _is_pixelwise(rows, columns):
+    """Whether one tap meets the planes as they lie: they needn't be packed."""
+    return (
+        rows.taps == 1 and columns.taps == 1 and rows.stride == 1 and columns.stride == 1 and rows.first == 0
+        and columns.first == 0 and rows.out <= rows.source and columns.out == columns.source
+    )  # fmt: skip
+
+
 @helper
 def _correlate_images(
     o, rows, columns, place, channels, filters, x, weight, bias, mask, relu, y, thread, threads
@@ -131,15 +140,24 @@ def _correlate_images(
     made_size = filters * strip.rows * strip.width if is_elsewhere else 0
     packed, offsets = heap(x, strip.size + made_size), heap_int64(x, taps)
     made = offset(packed, strip.size) if is_elsewhere else null(x)
-    tap_offsets(rows, columns, strip, channels, offsets)
+    is_packed, area = not _is_pixelwise(rows, columns), rows.source * columns.source
+    if is_packed:
+        tap_offsets(rows, columns, strip, channels, offsets)
+    else:
+        for e in range(channels):
+            offsets[e] = e * area
     no_bias = stack(x, 1)
     no_bias[0] = like(x[0], 0)
     for unit in range(begin, end):
         image, first = unit // strips, unit % strips * strip.rows
         g, count = image % o.groups, min(strip.rows, rows.out - first)
         pixels = count * strip.width
-        source = offset(x, image * channels * rows.source * columns.source)
-        pack_strip(rows, columns, strip, source, channels, first, count, packed)
+        source = offset(x, image * channels * area)
+        b = packed
+        if is_packed:
+            pack_strip(rows, columns, strip, source, channels, first, count, packed)
+        else:
+            b = offset(source, first * columns.source)
         image_start = image * filters * place.h * place.w
         c, c_row = made, pixels
         if not is_elsewhere:
@@ -148,7 +166,7 @@ def _correlate_images(
         if not is_null(bias):
             start, start_step = offset(bias, g * filters), 1
         a = offset(weight, g * filters * taps)
-        correlate(filters, pixels, taps, a, taps, packed, offsets, start, start_step, c, c_row, relu)
+        correlate(filters, pixels, taps, a, taps, b, offsets, start, start_step, c, c_row, relu)
         image_mask = mask if is_null(mask) else offset(mask, image_start)
         put(place, filters, first, count, columns.out, made, strip.width, image_mask, offset(y, image_start))
     free(packed)
