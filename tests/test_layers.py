@@ -131,6 +131,17 @@ FUSED = {
         [fn.Conv2D(16, 3), fn.ReLU(), fn.Conv2D(16, 3), fn.ReLU(), fn.Flatten(), fn.Dense(1), fn.Sigmoid()],
         (2, 8, 9),
     ),
+    "relu before Winograd's form with a stride": (
+        [
+            fn.Conv2D(8, 3),
+            fn.ReLU(),
+            fn.Conv2D(9, 5, stride=2, padding=1),
+            fn.Flatten(),
+            fn.Dense(1),
+            fn.Sigmoid(),
+        ],
+        (2, 10, 11),
+    ),
     "relu before a pool": (
         [fn.Conv2D(3, 2), fn.ReLU(), fn.MaxPool2D(2), fn.Flatten(), fn.Dense(1), fn.Sigmoid()],
         (2, 5, 6),

@@ -44,7 +44,8 @@ from fastnn.kernels.numba_kernels.window import (
     tap_offsets,
 )
 from fastnn.kernels.numba_kernels.window_loops import Window
-from fastnn.kernels.numba_kernels.winograd import winograd, winograd_suits
+from fastnn.kernels.numba_kernels.winograd import are_few, winograd, winograd_kind
+from fastnn.kernels.numba_kernels.winograd_matrices import KINDS, KINDS_BACK
 from fastnn.kernels.numba_kernels.winograd_weight import winograd_weight
 
 _Shape = namedtuple(
@@ -107,6 +108,15 @@ def _plane_window(rows, columns):
     )  # fmt: skip
 
 
+@inlined
+def _is_pixelwise(rows, columns):
+    """Whether one tap meets the planes as they lie: they needn't be packed."""
+    return (
+        rows.taps == 1 and columns.taps == 1 and rows.stride == 1 and columns.stride == 1 and rows.first == 0
+        and columns.first == 0 and rows.out <= rows.source and columns.out == columns.source
+    )  # fmt: skip
+
+
 @helper
 def _correlate_images(
     o, rows, columns, place, channels, filters, x, weight, bias, mask, relu, y, thread, threads
@@ -130,15 +140,24 @@ def _correlate_images(
     made_size = filters * strip.rows * strip.width if is_elsewhere else 0
     packed, offsets = heap(x, strip.size + made_size), heap_int64(x, taps)
     made = offset(packed, strip.size) if is_elsewhere else null(x)
-    tap_offsets(rows, columns, strip, channels, offsets)
+    is_packed, area = not _is_pixelwise(rows, columns), rows.source * columns.source
+    if is_packed:
+        tap_offsets(rows, columns, strip, channels, offsets)
+    else:
+        for e in range(channels):
+            offsets[e] = e * area
     no_bias = stack(x, 1)
     no_bias[0] = like(x[0], 0)
     for unit in range(begin, end):
         image, first = unit // strips, unit % strips * strip.rows
         g, count = image % o.groups, min(strip.rows, rows.out - first)
         pixels = count * strip.width
-        source = offset(x, image * channels * rows.source * columns.source)
-        pack_strip(rows, columns, strip, source, channels, first, count, packed)
+        source = offset(x, image * channels * area)
+        b = packed
+        if is_packed:
+            pack_strip(rows, columns, strip, source, channels, first, count, packed)
+        else:
+            b = offset(source, first * columns.source)
         image_start = image * filters * place.h * place.w
         c, c_row = made, pixels
         if not is_elsewhere:
@@ -147,7 +166,7 @@ def _correlate_images(
         if not is_null(bias):
             start, start_step = offset(bias, g * filters), 1
         a = offset(weight, g * filters * taps)
-        correlate(filters, pixels, taps, a, taps, packed, offsets, start, start_step, c, c_row, relu)
+        correlate(filters, pixels, taps, a, taps, b, offsets, start, start_step, c, c_row, relu)
         image_mask = mask if is_null(mask) else offset(mask, image_start)
         put(place, filters, first, count, columns.out, made, strip.width, image_mask, offset(y, image_start))
     free(packed)
@@ -169,10 +188,11 @@ def conv2d(t, n, s, thread, threads):
             null(t[0]), t[3], thread, threads,
         )  # fmt: skip
         return
-    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
+    kind = winograd_kind(KINDS, rows, columns, o.channels, o.filters)
+    if kind >= 0 and not are_few(o.out_h * o.out_w, o.channels, vector_lanes(t[0])):
         winograd(
-            rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], null(t[0]),
-            n[16] != 0, t[3], thread, threads,
+            KINDS[kind], rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2],
+            null(t[0]), n[16] != 0, t[3], thread, threads,
         )  # fmt: skip
         return
     place = Place(o.out_h, o.out_w, 0, 1, 0, 1)
@@ -247,17 +267,24 @@ def conv2d_backward_input(t, n, s, thread, threads):
         dense_backward_input(o.images, o.filters, taps, t[0], weight, t[2], dx, thread, threads)
         return
     turned = heap(dx, o.groups * o.channels * o.filters * o.size_r * o.size_s)
-    is_depthwise = _is_depthwise(o) and o.filters == 1 and o.stride_h == 1 and o.stride_w == 1
     is_gathered = _is_gathered(o)
+    kind = winograd_kind(KINDS_BACK, *_window(o), o.filters, o.channels)
+    if kind >= 0 and (KINDS_BACK[kind].through > 1 or not is_gathered):
+        # All taps, as if zeros lay between dy's pixels.
+        rows = _phase(0, o.h, o.out_h, o.size_r, 1, o.pad_top, 1)
+        columns = _phase(0, o.w, o.out_w, o.size_s, 1, o.pad_left, 1)
+        _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
+        winograd(
+            KINDS_BACK[kind], rows.axis, columns.axis, o.images, o.groups, o.filters, o.channels, t[0],
+            turned, null(dx), t[2], False, dx, thread, threads,
+        )  # fmt: skip
+        free(turned)
+        return
+    is_depthwise = _is_depthwise(o) and o.filters == 1 and o.stride_h == 1 and o.stride_w == 1
     for row_phase in range(o.stride_h):
         rows = _phase(row_phase, o.h, o.out_h, o.size_r, o.stride_h, o.pad_top, o.dilation_h)
         for column_phase in range(o.stride_w):
             columns = _phase(column_phase, o.w, o.out_w, o.size_s, o.stride_w, o.pad_left, o.dilation_w)
-            is_winograd = (
-                o.stride_h == 1
-                and o.stride_w == 1
-                and winograd_suits(rows.axis, columns.axis, o.filters, o.channels, vector_lanes(dx))
-            )
             place = Place(o.h, o.w, rows.place, o.stride_h, columns.place, o.stride_w)
             if is_depthwise:
                 _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
@@ -270,12 +297,6 @@ def conv2d_backward_input(t, n, s, thread, threads):
                 gather_images(
                     o, rows.axis, columns.axis, place, o.filters, o.channels, t[0], turned, t[2], dx, thread,
                     threads,
-                )  # fmt: skip
-            elif is_winograd:
-                _turn_weight(o, rows, columns, weight, turned, 1, o.size_r * o.size_s)
-                winograd(
-                    rows.axis, columns.axis, o.images, o.groups, o.filters, o.channels, t[0], turned,
-                    null(dx), t[2], False, dx, thread, threads,
                 )  # fmt: skip
             else:
                 _turn_weight(o, rows, columns, weight, turned, 1, rows.axis.taps * columns.axis.taps)
@@ -374,9 +395,11 @@ def conv2d_backward_weight(t, n, s, thread, threads):
         )  # fmt: skip
         return
     rows, columns = _window(o)
-    if winograd_suits(rows, columns, o.channels, o.filters, vector_lanes(t[0])):
+    kind = winograd_kind(KINDS, rows, columns, o.channels, o.filters)
+    if kind >= 0 and not are_few(o.out_h * o.out_w, o.channels, vector_lanes(t[0])):
         winograd_weight(
-            rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3], thread, threads
+            KINDS[kind], rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3],
+            thread, threads,
         )  # fmt: skip
         return
     if taps == 0 and thread == 0:  # dbias alone

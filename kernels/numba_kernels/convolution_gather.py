@@ -25,11 +25,12 @@ from fastnn.kernels.numba_kernels.memory import (
     stack,
 )
 from fastnn.kernels.numba_kernels.tap_tiles import correlate
-from fastnn.kernels.numba_kernels.tile import element_bytes, vector_lanes
+from fastnn.kernels.numba_kernels.tile import element_bytes
 from fastnn.kernels.numba_kernels.vector_ir import (
     INT32,
     INT64,
     broadcast,
+    call_function,
     carried_loop,
     choose,
     first_lanes,
@@ -42,60 +43,82 @@ from fastnn.kernels.numba_kernels.window import ceil_divide, put, reach
 # The bytes of the planes of a strip: they stay in L2.
 _PLANES_BYTES = 384 * 1024
 # Windows' columns that have code of their own.
-_KNOWN_COLUMNS = (3, 5)
+_KNOWN_COLUMNS = (1, 2, 3, 5)
 
 
 @intrinsic
-def _gather_taps(typingctx, planes, plane, width, rows, columns, dilation, row_step, first, count, y):
-    """y[j] = Σ over u < rows, v < columns of planes[u, v] at u row_step + first + j + v dilation.
+def _gather_taps(
+    typingctx, planes, height, width, rows, columns, dilation_h, dilation_w, top, left, out_h, out_w, y
+):
+    """y[i, j] = Σ over u, v of planes[u, v, top + i + u dilation_h, left + j + v dilation_w].
 
-    For j < count, a vector at most. A plane (·, width) is `plane` elements; columns outside of it are 0.
+    y is (out_h, out_w), planes (rows, columns, height, width): 0 outside of a plane.
     """
 
     def codegen(context, builder, signature, args):
-        planes, plane, width, rows, columns, dilation, row_step, first, count, y = args
-        real = context.get_data_type(signature.args[0].dtype)
-        lanes = lanes_of(real)
-        vector = ir.VectorType(real, lanes)
-        next_column = builder.add(plane, dilation)
-        next_row = builder.add(builder.mul(columns, plane), row_step)
+        call_function(context, builder, signature, args, "gather_taps", _emit_gather_taps)
+        return context.get_dummy_value()
 
-        def lanes_with(number):
-            return broadcast(builder, builder.trunc(number, INT32), lanes)
+    return types.void(planes, *[types.int64] * 10, y), codegen
 
-        lane = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
 
+def _emit_gather_taps(
+    builder, real, planes, height, width, rows, columns, dilation_h, dilation_w, top, left, out_h, out_w, y
+):
+    lanes = lanes_of(real)
+    vector = ir.VectorType(real, lanes)
+    lane = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
+    plane = builder.mul(height, width)
+    next_column = builder.add(plane, dilation_w)
+    next_row = builder.add(builder.mul(columns, plane), builder.mul(dilation_h, width))
+
+    def lanes_with(number):
+        return broadcast(builder, builder.trunc(number, INT32), lanes)
+
+    def outputs(q, known):
         def is_inside(v):
-            column = builder.add(first, builder.mul(dilation, v))
+            column = builder.add(builder.add(left, q), builder.mul(dilation_w, v))
             return builder.icmp_unsigned("<", builder.add(lanes_with(column), lane), lanes_with(width))
 
-        def loops(known):
-            # The same in all rows.
-            masks = [is_inside(INT64(v)) for v in range(known or 0)]
+        # The same in all rows.
+        masks = [is_inside(INT64(v)) for v in range(known or 0)]
+        is_output = first_lanes(builder, builder.sub(out_w, q), lanes)
 
+        def output_row(p, _):
             def line(u, values):
-                start, _ = values
+                start, row, total = values
+                is_row = broadcast(builder, builder.icmp_unsigned("<", row, height), lanes)
 
                 def tap(v, values, mask=None):
                     at, total = values
-                    pixels = load(builder, at, vector, mask or is_inside(v))
-                    return [builder.gep(at, [next_column]), builder.fadd(total, pixels)]
+                    mask = builder.and_(is_row, mask or is_inside(v))
+                    return [
+                        builder.gep(at, [next_column]),
+                        builder.fadd(total, load(builder, at, vector, mask)),
+                    ]
 
+                sums = [start, total]
                 if known:
                     for v, mask in enumerate(masks):
-                        values = tap(v, values, mask)
+                        sums = tap(v, sums, mask)
                 else:
-                    values = carried_loop(builder, INT64(0), columns, 1, values, tap)
-                return [builder.gep(start, [next_row]), values[1]]
+                    sums = carried_loop(builder, INT64(0), columns, 1, sums, tap)
+                return [builder.gep(start, [next_row]), builder.add(row, dilation_h), sums[1]]
 
-            values = [builder.gep(planes, [first]), ir.Constant(vector, None)]
-            _, total = carried_loop(builder, INT64(0), rows, 1, values, line)
-            store(builder, total, y, first_lanes(builder, count, lanes))
+            row = builder.add(top, p)
+            at = builder.add(builder.mul(row, width), builder.add(left, q))
+            values = [builder.gep(planes, [at]), row, ir.Constant(vector, None)]
+            *_, total = carried_loop(builder, INT64(0), rows, 1, values, line)
+            to = builder.gep(y, [builder.add(builder.mul(p, out_w), q)])
+            store(builder, total, to, is_output)
+            return []
 
-        choose(builder, [(builder.icmp_signed("==", columns, INT64(k)), k) for k in _KNOWN_COLUMNS], loops)
-        return context.get_dummy_value()
+        return carried_loop(builder, INT64(0), out_h, 1, [], output_row)
 
-    return types.void(planes, *[types.int64] * 8, y), codegen
+    def loop(known):
+        carried_loop(builder, INT64(0), out_w, lanes, [], lambda q, _: outputs(q, known))
+
+    choose(builder, [(builder.icmp_signed("==", columns, INT64(k)), k) for k in _KNOWN_COLUMNS], loop)
 
 
 @helper
@@ -105,7 +128,6 @@ def gather_images(o, rows, columns, place, channels, filters, x, weight, mask, y
     weight is (groups, filters, rows.taps, columns.taps, channels); the windows have no stride. The threads
     divide the strips of rows of all images and groups. A sum's order doesn't depend on its strip.
     """
-    lanes = vector_lanes(x)
     images, window = o.images * o.groups, rows.taps * columns.taps
     taps, below = filters * window, reach(rows)
     # Short enough that every thread gets strips.
@@ -135,22 +157,15 @@ def gather_images(o, rows, columns, place, channels, filters, x, weight, mask, y
         a = offset(weight, image % o.groups * taps * channels)
         correlate(taps, pixels, channels, a, channels, source, offsets, zero, 0, planes, pixels, False)
         image_y = offset(y, image * filters * place.h * place.w)
-        for p in range(count):
-            row = first + p + rows.first
-            top = min(rows.taps, max(0, ceil_divide(-row, rows.dilation)))
-            bottom = max(top, min(rows.taps, ceil_divide(rows.source - row, rows.dilation)))
-            at = top * columns.taps * pixels + (row + top * rows.dilation - low) * columns.source
-            for f in range(filters):
-                if is_elsewhere:
-                    to = offset(made, (f * count + p) * columns.out)
-                else:
-                    to = offset(image_y, (f * place.h + place.row + first + p) * place.w + place.column)
-                for q in range(0, columns.out, lanes):
-                    _gather_taps(
-                        offset(planes, f * window * pixels + at), pixels, columns.source, bottom - top,
-                        columns.taps, columns.dilation, rows.dilation * columns.source, columns.first + q,
-                        columns.out - q, offset(to, q),
-                    )  # fmt: skip
+        for f in range(filters):
+            to = offset(image_y, (f * place.h + first) * place.w)
+            if is_elsewhere:
+                to = offset(made, f * count * columns.out)
+            _gather_taps(
+                offset(planes, f * window * pixels), high - low, columns.source, rows.taps, columns.taps,
+                rows.dilation, columns.dilation, first + rows.first - low, columns.first, count, columns.out,
+                to,
+            )  # fmt: skip
         image_mask = mask if is_null(mask) else offset(mask, image * filters * place.h * place.w)
         put(place, filters, first, count, columns.out, made, columns.out, image_mask, image_y)
     free(planes)

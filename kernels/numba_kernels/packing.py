@@ -112,6 +112,26 @@ copy_lanes = _copy_of(1)
 copy_even_lanes = _copy_of(2)
 
 
+@intrinsic
+def spread_lanes(typingctx, x, count, target):
+    """target[2 lane] = x[lane] for lane < count: up to a vector. What lies between stays."""
+
+    def codegen(context, builder, signature, args):
+        source, count, target = args
+        real = context.get_data_type(signature.args[0].dtype)
+        lanes = lanes_of(real)
+        vector = ir.VectorType(real, lanes)
+        loaded = load(builder, source, vector, first_lanes(builder, count, lanes))
+        even = ir.Constant(ir.VectorType(ir.IntType(1), lanes), [lane % 2 == 0 for lane in range(lanes)])
+        for start in (0, lanes):
+            half = shuffle(builder, loaded, loaded, [(start + lane) // 2 for lane in range(lanes)])
+            inside = first_lanes(builder, builder.sub(builder.mul(count, INT64(2)), INT64(start)), lanes)
+            store(builder, half, builder.gep(target, [INT64(start)]), builder.and_(inside, even))
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64, target), codegen
+
+
 @helper
 def pack_panel(k, columns, b, b_row, b_column, panel):
     """A block of b (k, columns) as a panel (k, tile_columns), undefined beyond the columns."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from fastnn.kernels.numba_kernels.memory import helper, inlined, is_null, like, offset
-from fastnn.kernels.numba_kernels.packing import copy_even_lanes, copy_lanes
+from fastnn.kernels.numba_kernels.packing import copy_even_lanes, copy_lanes, spread_lanes
 from fastnn.kernels.numba_kernels.tile import vector_lanes
 
 # One axis of a window: output o and tap t meet at source index first + o stride + t dilation; outside of 0 …
@@ -137,14 +137,17 @@ def put(place, filters, first, rows, width, made, made_width, mask, y):
 
     Then times 1[mask > 0].
     """
-    is_elsewhere, is_masked = not is_null(made), not is_null(mask)
+    is_elsewhere, is_masked, lanes = not is_null(made), not is_null(mask), vector_lanes(y)
     if not (is_elsewhere or is_masked):
         return
     for f in range(filters):
         for p in range(rows):
             to = (f * place.h + place.row + (first + p) * place.row_step) * place.w + place.column
             at = (f * rows + p) * made_width
-            if is_elsewhere:
+            if is_elsewhere and place.column_step == 2:
+                for q in range(0, width, lanes):
+                    spread_lanes(offset(made, at + q), width - q, offset(y, to + 2 * q))
+            elif is_elsewhere:
                 for q in range(width):
                     y[to + q * place.column_step] = made[at + q]
             if is_masked:

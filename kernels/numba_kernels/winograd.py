@@ -2,9 +2,9 @@
 
 By winograd_tiles.py's formula a channel costs a multiply-add for each place of a tile's transformed piece: 16
 for 2 x 2 outputs instead of 36 (25 with a stride of 2; 36 of 4 x 4 windows instead of 64, 49 of 5 x 5 instead
-of 100). The sums over channels and places of equal roles, or over tiles (winograd_weight.py), are matrix
-products. All factors are 0, ±1 or ½: sums of small integers stay exact. An infinite source pixel makes NaN of
-its whole tile.
+of 100); back to x through a stride they make 4 x 4 pixels. The sums over channels and places of equal roles,
+or over tiles (winograd_weight.py), are matrix products. All factors are 0, ±1 or ½: sums of small integers
+stay exact. An infinite source pixel makes NaN of its whole tile.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from fastnn.kernels.numba_kernels.window import ceil_divide
 from fastnn.kernels.numba_kernels.winograd_source import (
     fill_source,
     kind_number,
-    kind_of,
     most_taps,
     part_of,
     place_offsets,
@@ -42,20 +41,24 @@ from fastnn.kernels.numba_kernels.winograd_tiles import transform_output, transf
 
 # Filters whose transformed weights are kept at a time, and those that go through all sums at a time.
 BLOCK_FILTERS, _PRODUCT_FILTERS = 128, 32
-# With fewer channels or filters the transforms cost more than the products save: of each kind of windows.
-_LEAST = (16, 32, 16, 16, 16)
 # The weights of a vector of channels, at most.
 TAPS_SIZE = 25 * 16
 
 
 @inlined
-def winograd_suits(rows, columns, channels, filters, lanes):
-    """Whether there is such a kind of windows, and planes and channels pay for the transforms."""
-    kind, area = kind_number(rows, columns), rows.out * columns.out
-    if kind < 0:
-        return False
-    is_few = area <= 2 * lanes or (area < 4 * lanes and channels <= 32)
-    return min(channels, filters) >= _LEAST[kind] and not is_few
+def winograd_kind(kinds, rows, columns, channels, filters):
+    """The number of the kind of these windows, -1 if there is none or so few channels don't pay."""
+    number = kind_number(rows, columns)
+    return number if number >= 0 and min(channels, filters) >= kinds[number].least else -1
+
+
+@inlined
+def are_few(outputs, channels, lanes):
+    """Whether so few outputs of an image don't pay for the transforms of one image alone.
+
+    Many images do, but an image gets the same bits by itself. Gradients by x are of many.
+    """
+    return outputs <= 2 * lanes or (outputs < 4 * lanes and channels <= 32)
 
 
 @inlined
@@ -71,7 +74,7 @@ def _transform_weights(kind, weight, filters, channels, u, place):
                 turn_in(
                     min(lanes, channels - e), min(lanes, kind.weights - i), source, kind.weights, to, lanes
                 )
-            transform_weight(kind.number, taps, offset(u, e), place, f, channels)
+            transform_weight(kind, taps, offset(u, e), place, f, channels)
 
 
 @helper
@@ -83,40 +86,42 @@ def _write_outputs(kind, tiles, rows, columns, planes, m, m_sum, begin, end, bia
     at = begin
     while at < end:
         image, first, count = part_of(tiles, at, end)
-        plane = image * planes * rows.out * columns.out
-        to, last = plane + 2 * first * columns.out, plane + min(rows.out, 2 * (first + count)) * columns.out
+        plane, top = image * planes * rows.out * columns.out, tiles.top + kind.tile * first
         transform_output(
-            kind.number, offset(m, (at - begin) * tiles.w), m_sum, count, tiles.w, bias, floor, made,
-            offset(y, to), rows.out - 2 * first, columns.out,
+            kind, offset(m, (at - begin) * tiles.w), m_sum, count, tiles.w, bias, floor, made,
+            offset(y, plane), top, tiles.left, rows.out, columns.out,
         )  # fmt: skip
         if not is_null(mask):
-            for k in range(to, last):
+            bottom = min(rows.out, top + kind.tile * count)
+            for k in range(plane + max(0, top) * columns.out, plane + bottom * columns.out):
                 y[k] = y[k] if mask[k] > 0 else like(y[0], 0)
         at += count
 
 
 @helper
 def winograd(
-    rows, columns, images, groups, channels, filters, x, weight, bias, mask, relu, y, thread, threads
+    kind, rows, columns, images, groups, channels, filters, x, weight, bias, mask, relu, y, thread, threads
 ):
     """y = relu?(bias + x * weight) · 1[mask > 0]?, from `channels` to `filters` planes an image and group.
 
-    weight is (groups, filters, channels, taps, taps). The threads divide the strips of tiles.
+    weight is (groups, filters, channels, taps, taps). Back through a stride the window has none, on a source
+    with zeros between x's pixels. The threads divide the strips of tiles.
     """
-    lanes, kind = vector_lanes(x), kind_of(rows, columns)
-    tiles = tiles_of(rows, columns, images, lanes, threads)
+    lanes = vector_lanes(x)
+    tiles = tiles_of(kind, rows, columns, images, lanes, threads)
     all_rows, row = images * tiles.h, tiles.row
     first_strip, last_strip = share(ceil_divide(all_rows, tiles.strip_rows), 1, thread, threads)
     # Places and sums must not meet in the same sets of L1.
     u_place, v_place = min(filters, BLOCK_FILTERS) * channels + lanes, channels * row + lanes
     m_sum, most = _PRODUCT_FILTERS * row + lanes, most_taps(kind, channels)
-    size = kind.places * (u_place + v_place) + kind.sums * m_sum + 4 * row
+    made_size = kind.tile * kind.tile * row
+    size = kind.places * (u_place + v_place) + kind.sums * m_sum + made_size
     u = heap(x, size + scratch_size(kind, tiles, columns, lanes))
     offsets = heap_int64(x, most)
     v = offset(u, kind.places * u_place)
     m = offset(v, kind.places * v_place)
     made = offset(m, kind.sums * m_sum)
-    scratch = offset(made, 4 * row)
+    scratch = offset(made, made_size)
     zero, floor = like(x[0], 0), like(x[0], 0 if relu else -math.inf)
     none = stack(x, 1)
     none[0] = zero

@@ -13,9 +13,11 @@ from fastnn.kernels.numba_kernels.winograd_tiles import transform_source
 # Tiles that are transformed together: with 64 channels and 16 places they fill half of a 1 MiB L2.
 _TILES = 112
 
-# The tiles (h, w) of an image. Strips have up to `strip_rows` rows of them, counted through all images: small
-# images fill vectors together. The channels of a transformed strip are `row` apart.
-Tiles = namedtuple("Tiles", "h w strip_rows row")
+# The tiles (h, w) of an image. The first begins at row `top` and column `left` of the outputs, which may lie
+# before them, its piece at `first_row` and `first_column` of the source. Strips have up to `strip_rows` rows
+# of tiles, counted through all images: small images fill vectors together. The channels of a transformed
+# strip are `row` apart.
+Tiles = namedtuple("Tiles", "h w top left first_row first_column strip_rows row")
 
 
 @inlined
@@ -33,11 +35,6 @@ def kind_number(rows, columns):
         if kind.taps == rows.taps and kind.stride == rows.stride:
             return kind.number
     return -1
-
-
-@inlined
-def kind_of(rows, columns):
-    return KINDS[kind_number(rows, columns)]
 
 
 @inlined
@@ -60,13 +57,23 @@ def place_offsets(taps, channels, place, row, offsets):
 
 
 @inlined
-def tiles_of(rows, columns, images, lanes, threads):
+def _tiles_along(kind, axis):
+    """How many there are, where the first begins, and where its piece does."""
+    first = axis.first + kind.lead
+    before = first % kind.through
+    return ceil_divide(before + axis.out, kind.tile), -before, first // kind.through
+
+
+@inlined
+def tiles_of(kind, rows, columns, images, lanes, threads):
     """Strips of rows that fill whole vectors where possible, short enough that every thread gets some."""
-    h, w = (rows.out + 1) // 2, (columns.out + 1) // 2
+    h, top, first_row = _tiles_along(kind, rows)
+    w, left, first_column = _tiles_along(kind, columns)
     strip_rows = whole_vectors(max(1, _TILES // w), w, lanes)
     strip_rows = max(1, min(strip_rows, ceil_divide(images * h, threads)))
     # A vector may run over.
-    return Tiles(h, w, strip_rows, ceil_divide(strip_rows * w, lanes) * lanes + lanes)
+    row = ceil_divide(strip_rows * w, lanes) * lanes + lanes
+    return Tiles(h, w, top, left, first_row, first_column, strip_rows, row)
 
 
 @inlined
@@ -96,10 +103,10 @@ def fill_source(kind, tiles, rows, columns, planes, channels, x, begin, end, scr
         image, first, count = part_of(tiles, at, end)
         pieces = Window(
             rows.source, columns.source, kind.piece, kind.piece, kind.step, kind.step,
-            -rows.first - kind.step * first, -columns.first, count, tiles.w,
+            -tiles.first_row - kind.step * first, -tiles.first_column, count, tiles.w,
         )  # fmt: skip
         for e in range(channels):
             source = offset(x, (image * planes + e) * area)
             to = offset(v, e * tiles.row + (at - begin) * tiles.w)
-            transform_source(kind.number, source, pieces, zeros, packed, to, place)
+            transform_source(kind, source, pieces, zeros, packed, to, place)
         at += count

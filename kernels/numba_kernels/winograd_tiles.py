@@ -1,6 +1,6 @@
 """The transforms of Winograd's minimal filtering, a vector of tiles or of channels at a time, as LLVM IR.
 
-A tile of 2 x 2 outputs takes a piece d of the source, which overlaps others:
+A tile of 2 x 2 outputs, of each phase, takes a piece d of the source, which overlaps others:
 Y = Aᵀ [Σ over channels of (G g Gᵀ) ∘ (Bᵀ d B)] A. The gradient by g is the adjoint,
 Gᵀ [Σ over tiles of (A dY Aᵀ) ∘ (Bᵀ d B)] G. winograd_matrices.py has the matrices of each kind of window. The
 places of a transformed piece are `place` elements apart, sum by sum, and the sums `sum_step`.
@@ -30,7 +30,7 @@ from fastnn.kernels.numba_kernels.vector_ir import (
     store,
 )
 from fastnn.kernels.numba_kernels.window_loops import Columns, Window, row_of
-from fastnn.kernels.numba_kernels.winograd_matrices import KINDS, Matrices
+from fastnn.kernels.numba_kernels.winograd_matrices import KINDS, KINDS_BACK, Kind, Matrices
 
 Values = list[ir.Value]
 
@@ -39,18 +39,20 @@ def _of_kinds(name: str, emit: Callable[..., None]):
     """Calls the function of the kind, the first argument: emit(its matrices, builder, vector, *others)."""
 
     def codegen(context, builder, signature, args):
-        kind, *args = args
+        (kind, *args), of = args, signature.args[0]
+        number = builder.extract_value(kind, of.fields.index("number"))
+        kinds = KINDS if of.instance_class is Kind else KINDS_BACK
 
-        def call(number):
+        def call(kind):
             def emit_kind(builder, real, *args):
                 vector = ir.VectorType(real, lanes_of(real))
-                emit(Matrices(KINDS[number], builder, vector), builder, vector, *args)
+                emit(Matrices(kind, builder, vector), builder, vector, *args)
 
-            call_function(context, builder, signature, args, f"{name}.{number}", emit_kind)
+            named = f"{name}.{type(kind).__name__}.{kind.number}"
+            call_function(context, builder, signature, args, named, emit_kind)
 
-        last = len(KINDS) - 1
-        cases = [(builder.icmp_signed("==", kind, INT64(number)), number) for number in range(last)]
-        choose(builder, cases, lambda number: call(last if number is None else number))
+        cases = [(builder.icmp_signed("==", number, INT64(kind.number)), kind) for kind in kinds[:-1]]
+        choose(builder, cases, lambda kind: call(kind or kinds[-1]))
         return context.get_dummy_value()
 
     return codegen
@@ -77,6 +79,18 @@ def _store_each(builder: ir.IRBuilder, vectors: Iterable[ir.Value], to: ir.Value
         store(builder, x, builder.gep(to, [builder.mul(step, INT64(i))]))
 
 
+def _interleaved(builder: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
+    """The first lane of each of 2 or 4 vectors, then the second of each, …"""
+    if len(vectors) == 1:
+        return vectors
+    lanes = vectors[0].type.count
+    in_turn = [lane // 2 + lane % 2 * lanes for lane in range(2 * lanes)]
+    halves = zip(*(_interleaved(builder, vectors[first::2]) for first in (0, 1)), strict=True)
+    return [
+        shuffle(builder, *pair, in_turn[start : start + lanes]) for pair in halves for start in (0, lanes)
+    ]
+
+
 @intrinsic
 def transform_weight(typingctx, kind, g, u, place, filter_, channels):
     """u = G g Gᵀ of a vector of channels of a filter, whose weights are g (taps, taps, lanes).
@@ -84,7 +98,7 @@ def transform_weight(typingctx, kind, g, u, place, filter_, channels):
     For each sum u is (filters, places, channels), and begins `place` elements on for each place before it.
     Writes whole vectors, over what comes after the channels.
     """
-    arguments = types.int64, g, u, types.int64, types.int64, types.int64
+    arguments = kind, g, u, types.int64, types.int64, types.int64
     return types.void(*arguments), _of_kinds("transform_weight", _emit_weight)
 
 
@@ -107,7 +121,7 @@ def transform_source(typingctx, kind, x, window, zeros, packed, v, place):
     as window.py packs it, so that rows of few tiles fill vectors too. Writes v beyond the tiles, less than a
     vector.
     """
-    arguments = types.int64, x, window, zeros, packed, v, types.int64
+    arguments = kind, x, window, zeros, packed, v, types.int64
     return types.void(*arguments), _of_kinds("transform_source", _emit_source)
 
 
@@ -157,23 +171,26 @@ def _emit_source(matrices, builder, vector, x, window, zeros, packed, v, place):
 
 
 @intrinsic
-def transform_output(typingctx, kind, m, sum_step, tiles_h, tiles_w, bias, floor, made, y, out_h, out_w):
+def transform_output(
+    typingctx, kind, m, sum_step, tiles_h, tiles_w, bias, floor, made, y, top, left, out_h, out_w
+):
     """y = max(Aᵀ m A + bias, floor) of tiles (tiles_h, tiles_w), as far as they lie in y (out_h, out_w).
 
-    made is scratch for two rows of outputs of all tiles, and two vectors.
+    They begin at row `top` and column `left` of it. made is scratch for a tile's rows of outputs, of all
+    tiles and a vector more.
     """
-    arguments = types.int64, m, *[types.int64] * 3, m.dtype, m.dtype, made, y, types.int64, types.int64
+    arguments = kind, m, *[types.int64] * 3, m.dtype, m.dtype, made, y, *[types.int64] * 4
     return types.void(*arguments), _of_kinds("transform_output", _emit_output)
 
 
 def _emit_output(
-    matrices, builder, vector, m, sum_step, tiles_h, tiles_w, bias, floor, made, y, out_h, out_w
+    matrices, builder, vector, m, sum_step, tiles_h, tiles_w, bias, floor, made, y, top, left, out_h, out_w
 ):
-    lanes = vector.count
+    lanes, tile = vector.count, matrices.kind.tile
     biases, floors = broadcast(builder, bias, lanes), broadcast(builder, floor, lanes)
-    in_turn = [lane // 2 + lane % 2 * lanes for lane in range(2 * lanes)]
     tiles = builder.mul(tiles_h, tiles_w)
-    made_rows = made, builder.gep(made, [builder.add(builder.mul(tiles, INT64(2)), INT64(2 * lanes))])
+    made_row = builder.mul(builder.add(tiles, INT64(lanes)), INT64(tile))
+    made_rows = [builder.gep(made, [builder.mul(made_row, INT64(i))]) for i in range(tile)]
 
     def finish(x):
         x = builder.fadd(x, biases)
@@ -181,18 +198,16 @@ def _emit_output(
 
     def transform(t, _):
         sums = _load_square(builder, matrices.kind.roles, builder.gep(m, [t]), sum_step, vector)
-        for row, pair in zip(made_rows, _both_axes(sums, matrices.to_output), strict=True):
-            pair = [finish(x) for x in pair]
-            for start in (0, lanes):
-                column = builder.add(builder.mul(t, INT64(2)), INT64(start))
-                half = shuffle(builder, *pair, in_turn[start : start + lanes])
-                store(builder, half, builder.gep(row, [column]))
+        for row, outputs in zip(made_rows, _both_axes(sums, matrices.to_output), strict=True):
+            in_turn = _interleaved(builder, [finish(x) for x in outputs])
+            _store_each(builder, in_turn, builder.gep(row, [builder.mul(t, INT64(tile))]), INT64(lanes))
         return []
 
     def put(p, _):
         for i, made_row in enumerate(made_rows):
-            row = builder.add(builder.mul(p, INT64(2)), INT64(i))
-            source = builder.gep(made_row, [builder.mul(builder.mul(p, tiles_w), INT64(2))])
+            row = builder.add(top, builder.add(builder.mul(p, INT64(tile)), INT64(i)))
+            first = builder.sub(builder.mul(builder.mul(p, tiles_w), INT64(tile)), left)
+            source = builder.gep(made_row, [first])
             to = builder.gep(y, [builder.mul(row, out_w)])
 
             def copy(q, _, source=source, to=to):
@@ -200,7 +215,7 @@ def _emit_output(
                 store(builder, load(builder, builder.gep(source, [q]), vector), builder.gep(to, [q]), mask)
                 return []
 
-            with builder.if_then(builder.icmp_signed("<", row, out_h)):
+            with builder.if_then(builder.icmp_unsigned("<", row, out_h)):
                 carried_loop(builder, INT64(0), out_w, lanes, [], copy)
         return []
 
@@ -211,7 +226,7 @@ def _emit_output(
 @intrinsic
 def transform_gradient(typingctx, kind, dy, tiles_h, tiles_w, m, sum_step):
     """m (tiles, panel) = A dY Aᵀ, dy (2 tiles_h, 2 tiles_w, panel): the lanes are the filters of a panel."""
-    arguments = types.int64, dy, types.int64, types.int64, m, types.int64
+    arguments = kind, dy, types.int64, types.int64, m, types.int64
     return types.void(*arguments), _of_kinds("transform_gradient", _emit_gradient)
 
 
@@ -243,7 +258,7 @@ def _emit_gradient(matrices, builder, vector, dy, tiles_h, tiles_w, m, sum_step)
 @intrinsic
 def transform_sums(typingctx, kind, u, place, g):
     """g (taps, taps, lanes) = Gᵀ u G of a vector of filters."""
-    return types.void(types.int64, u, types.int64, g), _of_kinds("transform_sums", _emit_sums)
+    return types.void(kind, u, types.int64, g), _of_kinds("transform_sums", _emit_sums)
 
 
 def _emit_sums(matrices, builder, vector, u, place, g):

@@ -22,7 +22,6 @@ from fastnn.kernels.numba_kernels.winograd import BLOCK_FILTERS, TAPS_SIZE
 from fastnn.kernels.numba_kernels.winograd_source import (
     fill,
     fill_source,
-    kind_of,
     most_taps,
     part_of,
     place_offsets,
@@ -68,15 +67,17 @@ def _fill_gradient(kind, tiles, rows, columns, planes, filters, dy, begin, end, 
         dy_rows = min(2 * count, rows.out - 2 * first)
         _pack_gradient(gradient, filters, area, columns.out, dy_rows, panel, sums)
         to = offset(m, (at - begin) * tiles.w * tile_columns(dy))
-        transform_gradient(kind.number, panel, count, tiles.w, to, m_sum)
+        transform_gradient(kind, panel, count, tiles.w, to, m_sum)
         at += count
 
 
 @helper
-def winograd_weight(rows, columns, images, groups, channels, filters, x, dy, dweight, dbias, thread, threads):
+def winograd_weight(
+    kind, rows, columns, images, groups, channels, filters, x, dy, dweight, dbias, thread, threads
+):
     """dweight and dbias. The threads divide the channels of all groups; a sum is one chain over the tiles."""
-    lanes, width, kind = vector_lanes(x), tile_columns(x), kind_of(rows, columns)
-    tiles = tiles_of(rows, columns, images, lanes, 1)
+    lanes, width = vector_lanes(x), tile_columns(x)
+    tiles = tiles_of(kind, rows, columns, images, lanes, 1)
     all_rows, strip_tiles = images * tiles.h, tiles.strip_rows * tiles.w
     v_place, m_sum = _BLOCK_CHANNELS * tiles.row + lanes, strip_tiles * width + lanes
     u_row, most = ceil_divide(min(filters, BLOCK_FILTERS), width) * width, most_taps(kind, _BLOCK_CHANNELS)
@@ -124,7 +125,7 @@ def winograd_weight(rows, columns, images, groups, channels, filters, x, dy, dwe
                         place += places_of(kind, k)
             for e in range(count):
                 for f in range(0, block, lanes):
-                    transform_sums(kind.number, offset(u, e * u_row + f), count * u_row, taps)
+                    transform_sums(kind, offset(u, e * u_row + f), count * u_row, taps)
                     for lane in range(min(lanes, block - f)):
                         filter_ = g * filters + first_filter + f + lane
                         to = (filter_ * channels + first_channel + e) * kind.weights
