@@ -84,22 +84,12 @@ FASTNN_INLINE void NAME(dot_tile)(const int rows, const int columns, int64_t fir
 
 /* Rows of a tile: as many as make LANES sums, at most 8. */
 #define FASTNN_DOT_ROWS(columns) (LANES / (columns) > 8 ? 8 : LANES / (columns) < 1 ? 1 : LANES / (columns))
-#define FASTNN_DOTS_CASE(columns)                                                                            \
-    case columns:                                                                                            \
-        if (p->m == 1) NAME(dot_tile)(1, columns, 0, p);                                                     \
-        else                                                                                                 \
-            for (int64_t i = 0; i < p->m; i += FASTNN_DOT_ROWS(columns))                                     \
-                NAME(dot_tile)(FASTNN_DOT_ROWS(columns), columns, i, p);                                     \
-        break;
-static void NAME(dot_rows)(const NAME(product) * p) {
-    switch (p->n) {
-        FASTNN_DOTS_CASE(1)
-        FASTNN_DOTS_CASE(2)
-        FASTNN_DOTS_CASE(3)
-        FASTNN_DOTS_CASE(4)
-    }
+FASTNN_INLINE void NAME(dot_rows)(const int columns, const NAME(product) * p) {
+    if (p->m == 1) NAME(dot_tile)(1, columns, 0, p);
+    else
+        for (int64_t i = 0; i < p->m; i += FASTNN_DOT_ROWS(columns))
+            NAME(dot_tile)(FASTNN_DOT_ROWS(columns), columns, i, p);
 }
-#undef FASTNN_DOTS_CASE
 #undef FASTNN_DOT_ROWS
 
 /* Sums of a tile of an a whose rows are adjacent: those of each lane that dot_tile keeps, for some lanes at a time. */
@@ -147,13 +137,19 @@ FASTNN_INLINE void NAME(transposed_tile)(const int columns, const int whole, int
     }
 }
 
+FASTNN_INLINE void NAME(dots_transposed)(const int columns, const NAME(product) * p) {
+    int64_t i = 0;
+    for (; i + LANES <= p->m; i += LANES) NAME(transposed_tile)(columns, 1, LANES, i, p);
+    if (i < p->m) NAME(transposed_tile)(columns, 0, (int)(p->m - i), i, p);
+}
+#undef DOT_LANES
+
 #define FASTNN_DOTS_CASE(columns)                                                                            \
-    case columns: {                                                                                          \
-        int64_t i = 0;                                                                                       \
-        for (; i + LANES <= p->m; i += LANES) NAME(transposed_tile)(columns, 1, LANES, i, p);                \
-        if (i < p->m) NAME(transposed_tile)(columns, 0, (int)(p->m - i), i, p);                              \
-    } break;
-static void NAME(dots_transposed)(const NAME(product) * p) {
+    case columns:                                                                                            \
+        if (p->a_column != 1) NAME(dots_transposed)(columns, p);                                             \
+        else NAME(dot_rows)(columns, p);                                                                     \
+        break;
+static void NAME(dot_columns)(const NAME(product) * p) {
     switch (p->n) {
         FASTNN_DOTS_CASE(1)
         FASTNN_DOTS_CASE(2)
@@ -162,22 +158,19 @@ static void NAME(dots_transposed)(const NAME(product) * p) {
     }
 }
 #undef FASTNN_DOTS_CASE
-#undef DOT_LANES
 
 static void NAME(multiply_dots)(const NAME(product) * p) {
-    if (p->a_column != 1) {
-        NAME(dots_transposed)(p);
+    if (p->a_column != 1 || p->b_row == 1) {
+        NAME(dot_columns)(p);
         return;
     }
-    NAME(product) part = *p;
-    if (p->b_row != 1) { /* make b's columns contiguous */
-        REAL *b = arena((size_t)(p->n * p->k) * sizeof(REAL));
-        for (int64_t k = 0; k < p->k; k++)
-            for (int64_t j = 0; j < p->n; j++) b[j * p->k + k] = p->b[k * p->b_row + j];
-        part.b = b;
-        part.b_column = p->k;
-    }
-    NAME(dot_rows)(&part);
+    NAME(product) part = *p; /* whose b has contiguous columns */
+    REAL *b = arena((size_t)(p->n * p->k) * sizeof(REAL));
+    for (int64_t k = 0; k < p->k; k++)
+        for (int64_t j = 0; j < p->n; j++) b[j * p->k + k] = p->b[k * p->b_row + j];
+    part.b = b;
+    part.b_column = p->k;
+    NAME(dot_columns)(&part);
 }
 
 #undef DOT_SUMS

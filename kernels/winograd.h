@@ -102,19 +102,27 @@ WINOGRAD_INLINE winograd_places places_of_roles(const int kind, int a, int b) {
                                  winograd_count(kind, a) * winograd_begin(kind, b),
                              winograd_count(kind, a) * winograd_count(kind, b)};
 }
-/* The sums along an axis: one of each role, or going back of each place. */
-WINOGRAD_INLINE int winograd_sums(const int kind) {
-    return winograd_is_back(kind) ? winograd_side(kind) : winograd_roles(kind);
-}
+/* The role of a place along an axis, and the number of the place that is i-th down and j-th along a row. */
 WINOGRAD_INLINE int winograd_role(const int kind, int place) {
     return (place >= winograd_begin(kind, SECOND)) + (place >= winograd_begin(kind, SUM)) +
            (place >= winograd_begin(kind, DIFFERENCE));
 }
+WINOGRAD_INLINE int winograd_place(const int kind, int i, int j) {
+    const int a = winograd_role(kind, i), b = winograd_role(kind, j);
+    return places_of_roles(kind, a, b).begin + (i - winograd_begin(kind, a)) * winograd_count(kind, b) + j -
+           winograd_begin(kind, b);
+}
+
+/* The sums along an axis: one of each role, or going back of each place; and that of a place. */
+WINOGRAD_INLINE int winograd_sums(const int kind) {
+    return winograd_is_back(kind) ? winograd_side(kind) : winograd_roles(kind);
+}
+WINOGRAD_INLINE int winograd_sum(const int kind, int place) {
+    return winograd_is_back(kind) ? place : winograd_role(kind, place);
+}
 WINOGRAD_INLINE winograd_places places_of_sum(const int kind, int down, int along) {
-    if (!winograd_is_back(kind)) return places_of_roles(kind, down, along);
-    const int a = winograd_role(kind, down), b = winograd_role(kind, along);
-    const int row = (down - winograd_begin(kind, a)) * winograd_count(kind, b);
-    return (winograd_places){places_of_roles(kind, a, b).begin + row + along - winograd_begin(kind, b), 1};
+    if (winograd_is_back(kind)) return (winograd_places){winograd_place(kind, down, along), 1};
+    return places_of_roles(kind, down, along);
 }
 
 /* Tiles that are transformed together: for 64 channels and 16 places they fill half of a 1 MiB L2. */

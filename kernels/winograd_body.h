@@ -94,7 +94,7 @@ typedef struct {
 /* u = G g Gᵀ, for each sum (filters, places, channels), `place` for each place before it: lanes are channels. */
 FASTNN_INLINE void NAME(transform_weight)(const int kind, const NAME(winograd) * p, const REAL *weight,
                                           int64_t filters, REAL *u, int64_t place) {
-    const int taps = winograd_of(kind)->taps, roles = winograd_roles(kind);
+    const int taps = winograd_of(kind)->taps, side = winograd_side(kind);
     for (int64_t f = 0; f < filters; f++)
         for (int64_t e = 0; e < p->channels; e += LANES) {
             const int lanes = (int)smaller(LANES, p->channels - e);
@@ -111,33 +111,26 @@ FASTNN_INLINE void NAME(transform_weight)(const int kind, const NAME(winograd) *
                     row[j] = NAME(load)(g[p->turned ? taps * taps - 1 - taps * i - j : taps * i + j]);
                 NAME(expand_weight)(kind, row, half[i]);
             }
-#pragma GCC unroll 4
-            for (int b = 0; b < roles; b++)
-#pragma GCC unroll 2
-                for (int j = 0; j < winograd_count(kind, b); j++) {
-                    VECTOR column[MAX_TAPS];
+#pragma GCC unroll 7
+            for (int j = 0; j < side; j++) {
+                VECTOR column[MAX_TAPS];
 #pragma GCC unroll 5
-                    for (int i = 0; i < taps; i++) column[i] = half[i][winograd_begin(kind, b) + j];
-                    NAME(expand_weight)(kind, column, whole);
-#pragma GCC unroll 4
-                    for (int a = 0; a < roles; a++)
-#pragma GCC unroll 2
-                        for (int i = 0; i < winograd_count(kind, a); i++) {
-                            const int here = places_of_roles(kind, a, b).begin + i * winograd_count(kind, b) + j;
-                            const winograd_places at = winograd_is_back(kind) ? (winograd_places){here, 1}
-                                                                              : places_of_roles(kind, a, b);
-                            const int64_t row = f * at.count + here - at.begin;
-                            NAME(store_partial)(u + at.begin * place + row * p->channels + e,
-                                                whole[winograd_begin(kind, a) + i], lanes);
-                        }
+                for (int i = 0; i < taps; i++) column[i] = half[i][j];
+                NAME(expand_weight)(kind, column, whole);
+#pragma GCC unroll 7
+                for (int i = 0; i < side; i++) {
+                    const winograd_places at = places_of_sum(kind, winograd_sum(kind, i), winograd_sum(kind, j));
+                    const int64_t row = f * at.count + winograd_place(kind, i, j) - at.begin;
+                    NAME(store_partial)(u + at.begin * place + row * p->channels + e, whole[i], lanes);
                 }
+            }
         }
 }
 
 /* v (places, …, tiles) = Bᵀ d B of one channel: lanes are tiles, whose pixels lie at `offset` of `packed`. */
 FASTNN_INLINE void NAME(transform_source)(const int kind, const REAL *packed, const int64_t *offset,
                                           int64_t tiles, REAL *v, int64_t place) {
-    const int side = winograd_side(kind), piece = winograd_piece(kind), roles = winograd_roles(kind);
+    const int side = winograd_side(kind), piece = winograd_piece(kind);
     for (int64_t t = 0; t < tiles; t += LANES) {
         VECTOR half[MAX_SIDE][MAX_PIECE], whole[MAX_SIDE];
 #pragma GCC unroll 9
@@ -149,18 +142,12 @@ FASTNN_INLINE void NAME(transform_source)(const int kind, const REAL *packed, co
 #pragma GCC unroll 10
             for (int i = 0; i < side; i++) half[i][j] = column[i];
         }
-#pragma GCC unroll 4
-        for (int a = 0; a < roles; a++)
-#pragma GCC unroll 2
-            for (int i = 0; i < winograd_count(kind, a); i++) {
-                NAME(expand_source)(kind, half[winograd_begin(kind, a) + i], whole);
-#pragma GCC unroll 4
-                for (int b = 0; b < roles; b++)
-#pragma GCC unroll 2
-                    for (int j = 0; j < winograd_count(kind, b); j++)
-                        NAME(store)(v + (places_of_roles(kind, a, b).begin + i * winograd_count(kind, b) + j) * place + t,
-                                    whole[winograd_begin(kind, b) + j]);
-            }
+#pragma GCC unroll 7
+        for (int i = 0; i < side; i++) {
+            NAME(expand_source)(kind, half[i], whole);
+#pragma GCC unroll 7
+            for (int j = 0; j < side; j++) NAME(store)(v + winograd_place(kind, i, j) * place + t, whole[j]);
+        }
     }
 }
 

@@ -70,26 +70,19 @@ FASTNN_INLINE void NAME(transform_gradient)(const int kind, const REAL *dy, int6
 /* dweight (filters, …, taps, taps) = Gᵀ u G of one channel, filter_step apart: lanes are filters. */
 FASTNN_INLINE void NAME(transform_sums)(const int kind, const REAL *u, int64_t place, int64_t filters,
                                         REAL *dweight, int64_t filter_step) {
-    const int taps = winograd_of(kind)->taps, roles = winograd_roles(kind);
+    const int taps = winograd_of(kind)->taps, side = winograd_side(kind);
     for (int64_t f = 0; f < filters; f += LANES) {
         VECTOR half[MAX_TAPS][MAX_SIDE], whole[MAX_TAPS];
         REAL lanes[MAX_TAPS * MAX_TAPS][LANES];
-#pragma GCC unroll 4
-        for (int b = 0; b < roles; b++)
-#pragma GCC unroll 2
-            for (int j = 0; j < winograd_count(kind, b); j++) {
-                VECTOR column[MAX_SIDE], rows[MAX_TAPS];
-#pragma GCC unroll 4
-                for (int a = 0; a < roles; a++)
-#pragma GCC unroll 2
-                    for (int i = 0; i < winograd_count(kind, a); i++) {
-                        const int at = places_of_roles(kind, a, b).begin + i * winograd_count(kind, b) + j;
-                        column[winograd_begin(kind, a) + i] = NAME(load)(u + at * place + f);
-                    }
-                NAME(contract_weight)(kind, column, rows);
+#pragma GCC unroll 7
+        for (int j = 0; j < side; j++) {
+            VECTOR column[MAX_SIDE], rows[MAX_TAPS];
+#pragma GCC unroll 7
+            for (int i = 0; i < side; i++) column[i] = NAME(load)(u + winograd_place(kind, i, j) * place + f);
+            NAME(contract_weight)(kind, column, rows);
 #pragma GCC unroll 5
-                for (int i = 0; i < taps; i++) half[i][winograd_begin(kind, b) + j] = rows[i];
-            }
+            for (int i = 0; i < taps; i++) half[i][j] = rows[i];
+        }
         for (int i = 0; i < taps; i++) {
             NAME(contract_weight)(kind, half[i], whole);
             for (int j = 0; j < taps; j++) NAME(store)(lanes[taps * i + j], whole[j]);
@@ -126,7 +119,7 @@ FASTNN_INLINE void NAME(fill_gradient)(const int kind, const NAME(winograd) * p,
 FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd) * problem, const REAL *dy,
                                              REAL *dweight, REAL *dbias, int64_t thread, int64_t threads) {
     const NAME(winograd) p = *problem;
-    const int places = winograd_side(kind) * winograd_side(kind), weights = winograd_of(kind)->taps * winograd_of(kind)->taps;
+    const int places = winograd_side(kind) * winograd_side(kind), taps = winograd_of(kind)->taps, weights = taps * taps;
     const int roles = winograd_roles(kind);
     const int64_t all_rows = p.images * p.rows.out, rows = NAME(winograd_rows)(&p, 1);
     const int64_t tiles = rows * p.columns.out;
