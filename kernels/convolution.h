@@ -20,8 +20,9 @@
                            as have 64 pixels (by weight 128, or one image)
        images in lanes:    IMAGE_LANES_BYTES, or the planes of IMAGES images by x, and LANES times the weights
        winograd:           49 times (of smaller windows 16 to 36) c by 128 filters and by 112 tiles (or one row of
-                           tiles), and 16 times (back through a stride up to 49) 32 (24, 16) filters by as many;
-                           with images in lanes IMAGE_LANES_BYTES (or two rows of tiles of x) too, and two rows of z
+                           tiles), and 16 times (back through a stride up to 49) 32 (24, 16, 8) filters by as many;
+                           with filters in lanes two vectors of channels of these tiles' pixels of x, and 32 (16, 8)
+                           filters of those of y, too; with images in lanes IMAGE_LANES_BYTES (or two rows of tiles of x) too, and two rows of z
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
 #define FASTNN_CONVOLUTION_H
@@ -59,6 +60,7 @@
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
 #include "winograd_body.h"
+#include "winograd_filters_body.h"
 #include "winograd_images_body.h"
 #include "winograd_weight_body.h"
 #include "convolution_body.h"
@@ -77,6 +79,7 @@
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
 #include "winograd_body.h"
+#include "winograd_filters_body.h"
 #include "winograd_images_body.h"
 #include "winograd_weight_body.h"
 #include "convolution_body.h"

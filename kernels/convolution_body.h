@@ -68,7 +68,7 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
         NAME(convolve_images_weight)(&apart, x, dy, NULL, dweight, dbias, thread, threads);
     } else if (plane_rows_suit_weight(o, LANES))
         NAME(convolve_plane_rows_weight)(o, x, dy, dweight, dbias, thread, threads);
-    else if (winograd_suits_weight(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
+    else if (winograd_suits_weight(o, LANES)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
 }
 
@@ -77,7 +77,7 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
 /* As convolve_images makes it or, of 2 x 2 pixels, Winograd's form where it is convolve's too; that finds no places. */
 static void NAME(convolve_pool)(const pooled_convolution *p, const REAL *x, const REAL *weight, const REAL *bias,
                                 REAL *y, uint8_t *place, int64_t thread, int64_t threads) {
-    if (!place && p->pool == 2 && winograd_suits(&p->o) && !tiles_are_few(&p->o, LANES)) {
+    if (!place && p->pool == 2 && winograd_suits(&p->o)) {
         const NAME(winograd) problem = NAME(winograd_forward)(&p->o, x, weight, bias, y, (int)p->relu);
         if (problem.kind == WINOGRAD_3) NAME(run_winograd_images)(WINOGRAD_3, &problem, p, thread, threads);
         else NAME(run_winograd_images)(WINOGRAD_5, &problem, p, thread, threads);

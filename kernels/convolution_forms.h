@@ -16,18 +16,12 @@ static inline int is_dense(const convolution *o) {
 /* Whether each group has one channel and few filters: a register tile of more filters pays for packing. */
 static inline int is_depthwise(const convolution *o) { return o->groups == o->c && o->filters <= 2 * o->c; }
 
-/* Winograd's form fills vectors with the tiles of several images; of one small image alone the few tiles don't
-   pay for transforming the weights. */
-static inline int tiles_are_few(const convolution *o, int64_t lanes) {
-    const int64_t plane = o->out_h * o->out_w;
-    return plane <= 2 * lanes || (plane < 4 * lanes && o->c / o->groups <= 32);
-}
-
 /* Whether the planes of y are so small that lanes had better be filters than pixels: they have few vectors of
    pixels, the last of them less full than that of the filters. */
 static inline int plane_rows_suit(const convolution *o, int64_t lanes) {
     const int64_t plane = o->out_h * o->out_w, filters = o->filters / o->groups;
-    if (winograd_suits(o)) return tiles_are_few(o, lanes);
+    if (winograd_suits(o)) return 0;
+    if (plane <= 2 * lanes && filters >= lanes && o->r * o->s > 1) return 1;
     return plane < 4 * lanes && filters * round_up(plane, lanes) > plane * round_up(filters, lanes);
 }
 
@@ -49,7 +43,7 @@ static inline int plane_rows_suit_input(const convolution *o, int64_t lanes) {
 /* The same for dweight, whose direct form packs strips, and has filters along the lanes too unless they are
    few. */
 static inline int plane_rows_suit_weight(const convolution *o, int64_t lanes) {
-    if (winograd_suits_weight(o)) return tiles_are_few(o, lanes);
+    if (winograd_suits_weight(o, lanes)) return 0;
     return o->out_h * o->out_w < (2 * (o->filters / o->groups) <= lanes ? 4 : 16) * lanes;
 }
 
@@ -98,7 +92,7 @@ static inline int turned_suits(const convolution *o, int64_t lanes) {
 
 /* The same for dweight: of blocks that are vectors, most of them full, and many taps, or few filters. */
 static inline int images_suit_weight(const convolution *o, int64_t lanes) {
-    if (winograd_suits_weight(o) && !tiles_are_few(o, lanes)) return 0;
+    if (winograd_suits_weight(o, lanes)) return 0;
     return lanes == IMAGES && 5 * o->n >= 4 * round_up(o->n, IMAGES) && o->groups == 1 && o->stride_h == 1 &&
            o->stride_w == 1 && o->out_h + (o->r - 1) * o->dilation_h == o->h &&
            o->out_w + (o->s - 1) * o->dilation_w == o->w && o->r * o->s >= 25 &&
@@ -121,7 +115,7 @@ static inline int images_suit_pool(const convolution *o, int64_t pool, int train
     if (lanes != IMAGES || 4 * o->n < 3 * room) return 0;
     if (o->groups != 1 || o->stride_h != 1 || o->stride_w != 1) return 0;
     if (is_dense(o) || is_depthwise(o) || pool * pool > MAX_PLACES) return 0;
-    if (winograd_suits(o) && !tiles_are_few(o, lanes))
+    if (winograd_suits(o))
         return pool == 2 && !training && winograd_is_narrow(o->c, (o->out_w + 1) / 2);
     if (few && (window == 1 || 5 * o->n < 4 * room)) return 0;
     if (training) return bytes <= IMAGE_BLOCK_TRAINING_BYTES;

@@ -25,20 +25,24 @@
 
 enum { FIRST, SECOND, SUM, DIFFERENCE };
 
-/* A kind of windows, along an axis: its runs of taps, the longest first, each `stride` apart from its first tap on; how
-   many places have each role: those of all runs, all runs, runs of 2 and 3, and of 3; and the fewest channels and
-   filters for which the products save more than the transforms cost: forward, by x, and by weight, whose transforms of
-   the source need more filters. */
+/* A kind of windows, along an axis: its runs of taps, the longest first, each `stride` apart from its first tap on; and
+   how many places have each role: those of all runs, all runs, runs of 2 and 3, and of 3. Then the fewest channels and
+   filters for which the products save more than the transforms cost, forward, by x, and by weight; and the fewest
+   pixels of an image that pay for transforming the weights. */
 typedef struct {
-    int taps, stride, runs, run_taps[2], run_first[2], count[4], least, least_input, least_filters;
+    int taps, stride, runs, run_taps[2], run_first[2], count[4];
+    struct {
+        int channels, filters;
+    } forward, input, weight;
+    int pixels;
 } winograd_kind;
 enum { WINOGRAD_3, WINOGRAD_5, WINOGRAD_3_BY_2, WINOGRAD_4_BY_2, WINOGRAD_5_BY_2, WINOGRAD_KINDS };
 static const winograd_kind winograd_kinds[] = {
-    [WINOGRAD_3] = {3, 1, 1, {3}, {0}, {1, 1, 1, 1}, 16, 8, 16},
-    [WINOGRAD_5] = {5, 1, 2, {3, 2}, {0, 3}, {2, 2, 2, 1}, 16, 16, 16},
-    [WINOGRAD_3_BY_2] = {3, 2, 2, {2, 1}, {0, 1}, {2, 2, 1, 0}, 64, 32, 64},
-    [WINOGRAD_4_BY_2] = {4, 2, 2, {2, 2}, {0, 1}, {2, 2, 2, 0}, 32, 8, 64},
-    [WINOGRAD_5_BY_2] = {5, 2, 2, {3, 2}, {0, 1}, {2, 2, 2, 1}, 16, 8, 48},
+    [WINOGRAD_3] = {3, 1, 1, {3}, {0}, {1, 1, 1, 1}, {16, 16}, {8, 8}, {16, 16}, 16},
+    [WINOGRAD_5] = {5, 1, 2, {3, 2}, {0, 3}, {2, 2, 2, 1}, {12, 16}, {16, 16}, {16, 16}, 16},
+    [WINOGRAD_3_BY_2] = {3, 2, 2, {2, 1}, {0, 1}, {2, 2, 1, 0}, {32, 32}, {32, 32}, {64, 64}, 64},
+    [WINOGRAD_4_BY_2] = {4, 2, 2, {2, 2}, {0, 1}, {2, 2, 2, 0}, {16, 32}, {8, 8}, {32, 64}, 16},
+    [WINOGRAD_5_BY_2] = {5, 2, 2, {3, 2}, {0, 1}, {2, 2, 2, 1}, {16, 16}, {8, 8}, {16, 48}, 16},
 };
 /* Added to a kind with a stride of 2: its way back to x. */
 #define WINOGRAD_BACK 8
@@ -125,6 +129,11 @@ WINOGRAD_INLINE winograd_places places_of_sum(const int kind, int down, int alon
     return places_of_roles(kind, down, along);
 }
 
+/* Rows of tiles of one image, a part of a block. */
+typedef struct {
+    int64_t image, first, count;
+} image_part;
+
 /* Tiles that are transformed together: for 64 channels and 16 places they fill half of a 1 MiB L2. */
 #define WINOGRAD_TILES 112
 /* Filters whose transformed weights are kept at a time. */
@@ -134,6 +143,15 @@ WINOGRAD_INLINE winograd_places places_of_sum(const int kind, int down, int alon
 #define WINOGRAD_ROWS (4 * TILE_ROWS)
 /* Channels that are packed, then transformed from L1. */
 #define WINOGRAD_CHANNELS 4
+/* Filters along the lanes do better where they fill vectors, two at least, unless rows of tiles do too, without the
+   stride that makes packing these dear; or where tiles are few. */
+#define WINOGRAD_WIDE 32
+#define WINOGRAD_FEW_TILES 200
+static inline int winograd_filters_suit(int kind, int64_t filters, int64_t tiles, int64_t columns, int64_t lanes) {
+    const int full = filters > lanes && 8 * filters >= 7 * round_up(filters, lanes);
+    if (full && (winograd_kinds[kind % WINOGRAD_BACK].stride > 1 || columns % WINOGRAD_WIDE != 0)) return 1;
+    return tiles <= WINOGRAD_FEW_TILES && 4 * filters >= 3 * lanes;
+}
 /* Rows of so few tiles fill vectors badly: images along the lanes do better, with few channels up to more tiles. */
 #define WINOGRAD_NARROW 8
 #define WINOGRAD_NARROW_FEW 14
@@ -156,18 +174,26 @@ static inline int has_planes(const convolution *o, int64_t channels, int64_t fil
     return o->c / o->groups >= channels && o->filters / o->groups >= filters;
 }
 static inline int winograd_suits(const convolution *o) {
-    const int kind = winograd_kind_of(o);
-    return kind < WINOGRAD_KINDS && has_planes(o, winograd_kinds[kind].least, winograd_kinds[kind].least);
-}
-static inline int winograd_suits_weight(const convolution *o) {
-    const int kind = winograd_kind_of(o);
-    return kind < WINOGRAD_KINDS && has_planes(o, winograd_kinds[kind].least, winograd_kinds[kind].least_filters);
+    const int of = winograd_kind_of(o);
+    if (of == WINOGRAD_KINDS) return 0;
+    const winograd_kind *kind = &winograd_kinds[of];
+    return has_planes(o, kind->forward.channels, kind->forward.filters) && o->out_h * o->out_w >= kind->pixels;
 }
 static inline int winograd_suits_input(const convolution *o) {
-    const int kind = winograd_kind_of(o);
+    const int of = winograd_kind_of(o);
+    if (of == WINOGRAD_KINDS) return 0;
+    const winograd_kind *kind = &winograd_kinds[of];
     /* Of 5 x 5 windows without padding dx has many more tiles than dy. Pieces begin before dy, or at its edge. */
-    return kind < WINOGRAD_KINDS && has_planes(o, winograd_kinds[kind].least_input, winograd_kinds[kind].least_input) &&
-           o->pad_top < o->r && o->pad_left < o->s && (kind != WINOGRAD_5 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
+    return has_planes(o, kind->input.channels, kind->input.filters) && o->h * o->w >= kind->pixels &&
+           o->pad_top < o->r && o->pad_left < o->s && (of != WINOGRAD_5 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
+}
+/* dweight's transforms go along rows of tiles, which small images fill badly. */
+static inline int winograd_suits_weight(const convolution *o, int64_t lanes) {
+    const int of = winograd_kind_of(o);
+    if (of == WINOGRAD_KINDS) return 0;
+    const winograd_kind *kind = &winograd_kinds[of];
+    return has_planes(o, kind->weight.channels, kind->weight.filters) &&
+           o->out_h * o->out_w > (o->c / o->groups <= 32 ? 4 * lanes - 1 : 2 * lanes);
 }
 
 /* The pieces along one axis, that of the first tile `pad` before the source. */

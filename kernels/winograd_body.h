@@ -91,39 +91,48 @@ typedef struct {
     REAL *y;
 } NAME(winograd);
 
-/* u = G g Gᵀ, for each sum (filters, places, channels), `place` for each place before it: lanes are channels. */
+/* u = G g Gᵀ of as many windows as lanes, whose tap t is at g + t · row. The sum of each place has a part of u, `place`
+   for each place before it; there u begins `before` times its places on, and they are `apart` elements apart. */
+FASTNN_INLINE void NAME(expand_window)(const int kind, const REAL *g, int64_t row, int turned, REAL *u, int64_t place,
+                                       int64_t before, int64_t apart, int lanes) {
+    const int taps = winograd_of(kind)->taps, side = winograd_side(kind);
+    VECTOR half[MAX_TAPS][MAX_SIDE], whole[MAX_SIDE];
+#pragma GCC unroll 5
+    for (int i = 0; i < taps; i++) {
+        VECTOR of_row[MAX_TAPS];
+#pragma GCC unroll 5
+        for (int j = 0; j < taps; j++)
+            of_row[j] = NAME(load)(g + (turned ? taps * taps - 1 - taps * i - j : taps * i + j) * row);
+        NAME(expand_weight)(kind, of_row, half[i]);
+    }
+#pragma GCC unroll 7
+    for (int j = 0; j < side; j++) {
+        VECTOR column[MAX_TAPS];
+#pragma GCC unroll 5
+        for (int i = 0; i < taps; i++) column[i] = half[i][j];
+        NAME(expand_weight)(kind, column, whole);
+#pragma GCC unroll 7
+        for (int i = 0; i < side; i++) {
+            const winograd_places at = places_of_sum(kind, winograd_sum(kind, i), winograd_sum(kind, j));
+            REAL *to = u + at.begin * place + at.count * before;
+            NAME(store_partial)(to + (winograd_place(kind, i, j) - at.begin) * apart, whole[i], lanes);
+        }
+    }
+}
+
+/* u, for each sum (filters, places, channels), = G g Gᵀ: lanes are channels. */
 FASTNN_INLINE void NAME(transform_weight)(const int kind, const NAME(winograd) * p, const REAL *weight,
                                           int64_t filters, REAL *u, int64_t place) {
-    const int taps = winograd_of(kind)->taps, side = winograd_side(kind);
+    const int window = winograd_of(kind)->taps * winograd_of(kind)->taps;
     for (int64_t f = 0; f < filters; f++)
         for (int64_t e = 0; e < p->channels; e += LANES) {
             const int lanes = (int)smaller(LANES, p->channels - e);
             const REAL *from = weight + f * p->weight_filter + e * p->weight_channel;
-            REAL g[MAX_TAPS * MAX_TAPS][LANES];
-            for (int i = 0; i < taps * taps; i += LANES)
-                NAME(transpose)(from + i, p->weight_channel, lanes, (int)smaller(LANES, taps * taps - i), g[i], LANES);
-            VECTOR half[MAX_TAPS][MAX_SIDE], whole[MAX_SIDE];
-#pragma GCC unroll 5
-            for (int i = 0; i < taps; i++) {
-                VECTOR row[MAX_TAPS];
-#pragma GCC unroll 5
-                for (int j = 0; j < taps; j++)
-                    row[j] = NAME(load)(g[p->turned ? taps * taps - 1 - taps * i - j : taps * i + j]);
-                NAME(expand_weight)(kind, row, half[i]);
-            }
-#pragma GCC unroll 7
-            for (int j = 0; j < side; j++) {
-                VECTOR column[MAX_TAPS];
-#pragma GCC unroll 5
-                for (int i = 0; i < taps; i++) column[i] = half[i][j];
-                NAME(expand_weight)(kind, column, whole);
-#pragma GCC unroll 7
-                for (int i = 0; i < side; i++) {
-                    const winograd_places at = places_of_sum(kind, winograd_sum(kind, i), winograd_sum(kind, j));
-                    const int64_t row = f * at.count + winograd_place(kind, i, j) - at.begin;
-                    NAME(store_partial)(u + at.begin * place + row * p->channels + e, whole[i], lanes);
-                }
-            }
+            REAL g[MAX_TAPS * MAX_TAPS * LANES];
+            for (int i = 0; i < window; i += LANES)
+                NAME(transpose)(from + i, p->weight_channel, lanes, (int)smaller(LANES, window - i), g + i * LANES,
+                                LANES);
+            NAME(expand_window)(kind, g, LANES, p->turned, u + e, place, f * p->channels, p->channels, lanes);
         }
 }
 
@@ -175,8 +184,8 @@ FASTNN_INLINE void NAME(sum_places)(const int kind, NAME(correlation) product, i
     }
 }
 
-/* y = relu?(Aᵀ m A + bias): the outputs of a vector of tiles of one filter. */
-FASTNN_INLINE void NAME(tile_outputs)(const int kind, const REAL *m, int64_t m_sum, REAL bias, int relu,
+/* y = relu?(Aᵀ m A + bias): the outputs of a vector of tiles, or of filters. */
+FASTNN_INLINE void NAME(tile_outputs)(const int kind, const REAL *m, int64_t m_sum, VECTOR bias, int relu,
                                       VECTOR y[MAX_OUTPUTS][MAX_OUTPUTS]) {
     const int sums = winograd_sums(kind), outputs = winograd_outputs(kind);
     VECTOR half[MAX_OUTPUTS][MAX_SIDE];
@@ -212,7 +221,7 @@ FASTNN_INLINE void NAME(transform_output)(const int kind, const REAL *m, int64_t
     const int outputs = winograd_outputs(kind);
     for (int64_t t = 0; t < tiles; t += LANES) {
         VECTOR tile[MAX_OUTPUTS][MAX_OUTPUTS];
-        NAME(tile_outputs)(kind, m + t, m_sum, bias, relu, tile);
+        NAME(tile_outputs)(kind, m + t, m_sum, (VECTOR){0} + bias, relu, tile);
 #pragma GCC unroll 4
         for (int i = 0; i < outputs; i++) {
             REAL *to = y + i * row + outputs * t;

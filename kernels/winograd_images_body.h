@@ -17,7 +17,7 @@ FASTNN_INLINE void NAME(write_tiles)(const int kind, int above, int rows, int64_
         const int first = (int)larger(0, -column), last = (int)smaller(outputs, out_w - column);
         for (int lane = 0; lane < IMAGES; lane += LANES, m += LANES) {
             VECTOR tile[MAX_OUTPUTS][MAX_OUTPUTS];
-            NAME(tile_outputs)(kind, m, m_sum, bias, relu, tile);
+            NAME(tile_outputs)(kind, m, m_sum, (VECTOR){0} + bias, relu, tile);
 #pragma GCC unroll 4
             for (int a = 0; a < outputs; a++)
 #pragma GCC unroll 4
@@ -127,12 +127,17 @@ FASTNN_INLINE void NAME(run_winograd_images)(const int kind, const NAME(winograd
     }
 }
 
-/* --- either form -------------------------------------------------------------------------------------------- */
+/* --- any form ---------------------------------------------------------------------------------------------- */
 
-/* Whole blocks of images with narrow planes go along the lanes, all else in rows of tiles. */
+/* Filters along the lanes, or whole blocks of images with narrow planes, or tiles. */
 FASTNN_INLINE void NAME(convolve_winograd_kind)(const int kind, const NAME(winograd) * problem, int64_t thread,
                                                 int64_t threads) {
     NAME(winograd) p = *problem;
+    const int64_t tiles = p.images * p.rows.out * p.columns.out;
+    if (tiles > 0 && winograd_filters_suit(kind, p.filters, tiles, p.columns.out, LANES)) {
+        NAME(run_winograd_filters)(kind, &p, thread, threads);
+        return;
+    }
     if (LANES == IMAGES && p.groups == 1 && winograd_is_narrow(p.channels, p.columns.out)) {
         p.images -= p.images % IMAGES;
         if (p.images) NAME(run_winograd_images)(kind, &p, NULL, thread, threads);

@@ -61,6 +61,14 @@ CONFIGURATIONS = [
     ((18, 17, 15, 14, 19, 5, 5), {"padding": 2, "stride": 2}),
     ((1, 65, 20, 17, 66, 4, 4), {"padding": (0, 1), "stride": 2}),
     ((17, 33, 16, 15, 35, 4, 4), {"padding": 1, "stride": 2}),
+    # filters that fill vectors in Winograd's form, and blocks of tiles of several images
+    ((9, 17, 20, 18, 32, 3, 3), {"padding": 1}),
+    ((5, 12, 19, 11, 64, 5, 5), {"padding": (0, 3)}),
+    ((2, 40, 9, 12, 64, 3, 3), {"padding": 1, "groups": 2}),
+    ((7, 33, 19, 18, 64, 4, 4), {"padding": (1, 2), "stride": 2}),
+    ((3, 32, 17, 20, 32, 3, 3), {"padding": 1, "stride": 2}),
+    ((6, 32, 18, 21, 16, 5, 5), {"padding": 2, "stride": 2}),
+    ((9, 64, 4, 4, 32, 3, 3), {"padding": 1}),
     # Winograd's form back through a stride: tiles that begin before dx, pixels that no window reaches
     ((17, 33, 9, 12, 34, 3, 3), {"padding": 1, "stride": 2}),
     ((3, 33, 10, 11, 34, 3, 3), {"padding": (0, 2), "stride": 2}),

@@ -92,6 +92,16 @@ CALLS = {
         (_normal(35, 33, 10, 11), _normal(35, 17, 10, 11), _normal(33, 17, 3, 3)),
         {"padding": 1},
     ),
+    "conv2d of one image in Winograd's form": (
+        F.conv2d,
+        (_normal(1, 17, 10, 11), _normal(64, 17, 3, 3), _normal(64)),
+        {"padding": 1},
+    ),
+    "conv2d_backward of many filters in Winograd's form": (
+        F.conv2d_backward,
+        (_normal(5, 33, 14, 11), _normal(5, 64, 14, 11), _normal(33, 64, 3, 3)),
+        {"padding": 1},
+    ),
     "conv2d of larger windows in Winograd's form": (
         F.conv2d,
         (_normal(3, 25, 12, 11), _normal(33, 25, 5, 5), _normal(33)),
@@ -202,6 +212,7 @@ def of_rows(dtype):
 
     few_channels = transposed[:3, : 2 * 4 * 3].reshape(3, 2, 4, 3)
     winograd = transposed[:18, : 17 * 9].reshape(18, 17, 3, 3)
+    full_vectors = np.resize(transposed, (32, 17, 3, 3))
     larger = np.resize(transposed, (24, 24, 5, 5))
     strided = np.resize(transposed, (64, 64, 3, 3))
     strided_4, strided_5 = np.resize(transposed, (33, 32, 4, 4)), np.resize(transposed, (17, 16, 5, 5))
@@ -234,6 +245,9 @@ def of_rows(dtype):
         "conv2d, depthwise": lambda x: F.conv2d(x, filters[:3, :1], bias[:3], padding=1, groups=3),
         "conv2d of small planes": lambda x: F.conv2d(x, many, bias, stride=2),
         "conv2d in Winograd's form": lambda x: F.conv2d(many_channels(x, 17), winograd, bias[:18], padding=2),
+        "conv2d of many filters in Winograd's form": lambda x: F.conv2d(
+            many_channels(x, 17), full_vectors, padding=2
+        ),
         "conv2d of larger windows in Winograd's form": lambda x: F.conv2d(
             many_channels(x, 24), larger, padding=3
         ),
