@@ -6,7 +6,7 @@
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 #define TILE_COLUMNS (2 * LANES)
 /* Outputs of a plane that are written together: several lines of the cache, as the planes may meet in the same sets. */
-#define RUN (4 * LANES)
+#define RUN (8 * LANES)
 
 /* transpose, for which the sizes of whole blocks are constants. */
 FASTNN_INLINE void NAME(turn_block)(const REAL *from, int64_t from_row, int rows, int columns, REAL *to,
@@ -146,8 +146,12 @@ FASTNN_INLINE void NAME(write_part)(const int kind, const NAME(winograd_block) *
             REAL turned[LANES * RUN];
             for (int64_t k = 0; k < run; k += LANES, z += LANES * TILE_COLUMNS)
                 NAME(turn_block)(z, TILE_COLUMNS, (int)smaller(LANES, run - k), count, turned + k, RUN);
-            for (int i = 0; i < count; i++)
-                NAME(copy_row)(turned + i * RUN, run, p->y + to + (lane + i) * plane + j);
+            for (int i = 0; i < count; i++) {
+                REAL *y = p->y + to + (lane + i) * plane + j;
+                NAME(copy_row)(turned + i * RUN, run, y);
+                for (int64_t ahead = run; ahead < run + RUN; ahead += 64 / (int64_t)sizeof(REAL))
+                    __builtin_prefetch(y + ahead, 1);
+            }
         }
     for (int i = 0; p->mask && i < columns; i++)
         NAME(apply_mask)(pixels, p->mask + to + i * plane, p->y + to + i * plane);
