@@ -44,7 +44,7 @@ from fastnn.kernels.numba_kernels.window import (
     tap_offsets,
 )
 from fastnn.kernels.numba_kernels.window_loops import Window
-from fastnn.kernels.numba_kernels.winograd import are_few, winograd, winograd_kind
+from fastnn.kernels.numba_kernels.winograd import FEWEST_OUTPUTS, are_few, winograd, winograd_kind
 from fastnn.kernels.numba_kernels.winograd_matrices import KINDS, KINDS_BACK
 from fastnn.kernels.numba_kernels.winograd_weight import winograd_weight
 
@@ -189,7 +189,7 @@ def conv2d(t, n, s, thread, threads):
         )  # fmt: skip
         return
     kind = winograd_kind(KINDS, rows, columns, o.channels, o.filters)
-    if kind >= 0 and not are_few(o.out_h * o.out_w, o.channels, vector_lanes(t[0])):
+    if kind >= 0 and o.out_h * o.out_w >= FEWEST_OUTPUTS:
         winograd(
             KINDS[kind], rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2],
             null(t[0]), n[16] != 0, t[3], thread, threads,

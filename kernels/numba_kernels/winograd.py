@@ -41,6 +41,8 @@ from fastnn.kernels.numba_kernels.winograd_tiles import transform_output, transf
 
 # Filters whose transformed weights are kept at a time, and those that go through all sums at a time.
 BLOCK_FILTERS, _PRODUCT_FILTERS = 128, 32
+# Fewer outputs of an image don't pay for transforming the weights: an image alone must get the same bits.
+FEWEST_OUTPUTS = 16
 # The weights of a vector of channels, at most.
 TAPS_SIZE = 25 * 16
 
@@ -54,10 +56,7 @@ def winograd_kind(kinds, rows, columns, channels, filters):
 
 @inlined
 def are_few(outputs, channels, lanes):
-    """Whether so few outputs of an image don't pay for the transforms of one image alone.
-
-    Many images do, but an image gets the same bits by itself. Gradients by x are of many.
-    """
+    """Whether so few outputs of an image don't pay for the transforms of the gradient by weight."""
     return outputs <= 2 * lanes or (outputs < 4 * lanes and channels <= 32)
 
 
