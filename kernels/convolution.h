@@ -22,7 +22,8 @@
        winograd:           49 times (of smaller windows 16 to 36) c by 128 filters and by 112 tiles (or one row of
                            tiles), and 16 times (back through a stride up to 49) 32 (24, 16, 8) filters by as many;
                            with filters in lanes two vectors of channels of these tiles' pixels of x, and 32 (16, 8)
-                           filters of those of y, too; with images in lanes IMAGE_LANES_BYTES (or two rows of tiles of x) too, and two rows of z
+                           filters of those of y, too; with images in lanes IMAGE_LANES_BYTES (or two rows of tiles of
+                           x) too, and two rows of z
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
 #define FASTNN_CONVOLUTION_H
