@@ -129,7 +129,7 @@ WINOGRAD_INLINE winograd_places places_of_sum(const int kind, int down, int alon
     return places_of_roles(kind, down, along);
 }
 
-/* Rows of tiles of one image, a part of a block. */
+/* Rows of tiles of one image, counted through all groups, as a part of a block. */
 typedef struct {
     int64_t image, first, count;
 } image_part;

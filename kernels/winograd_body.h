@@ -267,19 +267,25 @@ static int64_t NAME(plan_source)(NAME(winograd_source) * to, const NAME(winograd
     return side * side * to->place + WINOGRAD_CHANNELS * p->columns.taps * to->s.plane;
 }
 
+/* Of the rows of tiles [at, end), counted through all images, those of the first image. */
+static inline image_part NAME(part_from)(const NAME(winograd) * p, int64_t g, int64_t at, int64_t end) {
+    const int64_t height = p->rows.out, first = at % height;
+    return (image_part){at / height * p->groups + g, first, smaller(end - at, height - first)};
+}
+
 FASTNN_INLINE void NAME(fill_source)(const int kind, const NAME(winograd_source) * to, const NAME(winograd) * p,
                                      int64_t g, int64_t e0, int64_t channels, int64_t begin, int64_t end) {
-    const int64_t height = p->rows.out, width = p->columns.out, area = p->rows.source * p->columns.source;
-    for (int64_t at = begin, count; at < end; at += count) { /* the part in one image */
-        const int64_t image = at / height * p->groups + g, first = at % height;
-        count = smaller(end - at, height - first);
+    const int64_t width = p->columns.out, area = p->rows.source * p->columns.source;
+    image_part part;
+    for (int64_t at = begin; at < end; at += part.count) {
+        part = NAME(part_from)(p, g, at, end);
         for (int64_t e = 0; e < channels; e += WINOGRAD_CHANNELS) {
             const int64_t block = smaller(WINOGRAD_CHANNELS, channels - e);
-            NAME(pack_strip)(&to->w, &to->s, p->source + (image * p->channels + e0 + e) * area, block, first,
-                             count, to->packed);
+            NAME(pack_strip)(&to->w, &to->s, p->source + (part.image * p->channels + e0 + e) * area, block,
+                             part.first, part.count, to->packed);
             for (int64_t i = 0; i < block; i++)
                 NAME(transform_source)(kind, to->packed + i * p->columns.taps * to->s.plane, to->offset,
-                                       count * width, to->v + (e + i) * to->row + (at - begin) * width,
+                                       part.count * width, to->v + (e + i) * to->row + (at - begin) * width,
                                        to->place);
         }
     }

@@ -48,13 +48,6 @@ static void NAME(place_block)(NAME(winograd_block) * to, int64_t tiles, int64_t 
     to->z = to->m + sums * to->m_sum;
 }
 
-/* The part from row `at` on. */
-static inline image_part NAME(part_from)(const NAME(winograd_block) * block, const NAME(winograd) * p, int64_t g,
-                                         int64_t at) {
-    const int64_t height = p->rows.out, first = at % height;
-    return (image_part){at / height * p->groups + g, first, smaller(block->end - at, height - first)};
-}
-
 /* v = Bᵀ d B of a part of the block, from tile `v` on. */
 FASTNN_INLINE void NAME(transform_part)(const int kind, const NAME(winograd_block) * block, const NAME(winograd) * p,
                                         image_part part, REAL *v) {
@@ -193,7 +186,7 @@ FASTNN_INLINE void NAME(run_winograd_filters)(const int kind, const NAME(winogra
                 block.end = smaller(all_rows, block.begin + rows);
                 image_part part;
                 for (int64_t at = block.begin; at < block.end; at += part.count) {
-                    part = NAME(part_from)(&block, p, g, at);
+                    part = NAME(part_from)(p, g, at, block.end);
                     NAME(transform_part)(kind, &block, p, part, block.v + (at - block.begin) * width * block.v_tile);
                 }
                 for (int64_t f = f0; f < end; f += TILE_COLUMNS) {
@@ -203,7 +196,7 @@ FASTNN_INLINE void NAME(run_winograd_filters)(const int kind, const NAME(winogra
                     NAME(multiply_places)(kind, &block, p->channels, (block.end - block.begin) * width, columns,
                                           u + (f - f0) / TILE_COLUMNS * u_size, u_place);
                     for (int64_t at = block.begin; at < block.end; at += part.count) {
-                        part = NAME(part_from)(&block, p, g, at);
+                        part = NAME(part_from)(p, g, at, block.end);
                         NAME(write_part)(kind, &block, p, part, block.m + (at - block.begin) * width * TILE_COLUMNS, f,
                                          columns, bias);
                     }

@@ -96,14 +96,14 @@ FASTNN_INLINE void NAME(transform_sums)(const int kind, const REAL *u, int64_t p
 FASTNN_INLINE void NAME(fill_gradient)(const int kind, const NAME(winograd) * p, const REAL *dy, int64_t g,
                                        int64_t filter, int columns, int64_t begin, int64_t end, REAL *panel,
                                        REAL *m, int64_t m_sum, REAL *bias_sums) {
-    const int64_t height = p->rows.out, width = p->columns.out, plane = p->out_h * p->out_w;
-    for (int64_t at = begin, part; at < end; at += part) { /* the part in one image */
-        const int64_t image = at / height * p->groups + g, first = at % height;
-        part = smaller(end - at, height - first);
-        const int64_t rows = smaller(2 * part, p->out_h - 2 * first), pixels = rows * p->out_w;
-        const REAL *from = dy + (image * p->filters + filter) * plane + 2 * first * p->out_w;
+    const int64_t width = p->columns.out, plane = p->out_h * p->out_w;
+    image_part part;
+    for (int64_t at = begin; at < end; at += part.count) {
+        part = NAME(part_from)(p, g, at, end);
+        const int64_t rows = smaller(2 * part.count, p->out_h - 2 * part.first), pixels = rows * p->out_w;
+        const REAL *from = dy + (part.image * p->filters + filter) * plane + 2 * part.first * p->out_w;
         NAME(pack_panel)(pixels, columns, from, 1, plane, panel);
-        for (int64_t i = 0; i < part; i++)
+        for (int64_t i = 0; i < part.count; i++)
             NAME(transform_gradient)(kind, panel + 2 * i * p->out_w * TILE_COLUMNS, p->out_w, 2 * i + 1 < rows,
                                      m + (at - begin + i) * width * TILE_COLUMNS, m_sum);
         for (int half = 0; half < TILE_COLUMNS; half += LANES) {
