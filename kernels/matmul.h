@@ -21,9 +21,12 @@
    columns that come next. */
 #define PACK_AHEAD 16
 /* A transposed a is packed too, so many tiles at a time (16 · 8 · 256 · 4 bytes = 128 KiB), where the lines that
-   hold a tile's elements, one for each k, would take much of L1, and enough panels of b meet it to pay for it. */
+   hold a tile's elements, one for each k, would take much of L1, or lie in one set of it, and enough panels of b meet
+   it to pay for it. */
 #define BLOCK_TILES 16
-#define PACK_A_MIN_K 192
+#define PACK_A_MIN_K (VECTOR_BYTES == 64 ? 320 : 192)
+#define PACK_A_MIN_K_OF_ONE_SET 192
+#define L1_WAY_BYTES 4096
 #define PACK_A_MIN_PANELS 6
 /* A b with adjacent columns is read from where it lies where packing, a write and a read of b, wouldn't pay:
    with few rows; where b lies in L1; or, if a panel's row is whole cache lines, where a, which every panel goes

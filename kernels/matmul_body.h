@@ -225,7 +225,9 @@ static void NAME(pack_panel)(int64_t k, int columns, const REAL *b, int64_t b_ro
 
 /* Whether a's tiles are better packed, too. */
 FASTNN_INLINE int NAME(scattered)(const NAME(product) * p) {
-    return p->a_column != 1 && p->k >= PACK_A_MIN_K && p->n >= PACK_A_MIN_PANELS * TILE_COLUMNS;
+    const int one_set = p->a_column * (int64_t)sizeof(REAL) % L1_WAY_BYTES == 0;
+    return p->a_column != 1 && p->k >= (one_set ? PACK_A_MIN_K_OF_ONE_SET : PACK_A_MIN_K) &&
+           p->n >= PACK_A_MIN_PANELS * TILE_COLUMNS;
 }
 
 /* Elements from one packed tile of a to the next; the last vector stored in one may run over. */

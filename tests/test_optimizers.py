@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from compare import assert_same_bits
+from compare import assert_close, assert_identical, assert_same_bits
 from networks import BINARY_MLP, SOFTMAX_MLP, prepared, rows_for_a_team, thetas
 
 import fastnn as fn
+from fastnn.backend import kernel_address
+from fastnn.kernels import native
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -31,6 +33,24 @@ def test_another_optimizer_starts_afresh(rng):
     fresh.theta[...] = theta
     fresh.fit(x, y, optimizer=fn.Adam(0.02), shuffle=False)
     assert_same_bits(network.theta, fresh.theta)
+
+
+def test_what_decays_is_never_subnormal(dtype):
+    """It would stay so for ever: the smallest subnormal number times 0.9 is rounded to itself."""
+    least = np.finfo(dtype).tiny
+    decaying = np.resize(np.array([1.05 * least, -1.05 * least, 4 * least, np.nan], dtype), 39)
+    decayed = np.resize([0, 0, 3.6, np.nan], 39)
+    for nesterov in (0, 1):
+        step, theta, velocity = np.array([0.1, 3.0]), np.ones(39, dtype), decaying.copy()
+        operands = (np.zeros(39, dtype), step, theta, velocity)
+        native.call(kernel_address("sgd", dtype), operands, (39, nesterov), (0.9, 0.0), 1)
+        assert_close(velocity / least, decayed, 1e-6, special_values=True)
+    theta, m, v = np.ones(39, dtype), decaying.copy(), np.abs(decaying)
+    operands = (np.zeros(39, dtype), step, theta, m, v)
+    native.call(kernel_address("adam", dtype), operands, (39, 0), (0.9, 0.9, 1e-8, 0.0), 1)
+    assert_close(m / least, decayed, 1e-6, special_values=True)
+    assert_close(v / least, decayed, 1e-6, special_values=True)
+    assert_identical(theta, np.resize([1, 1, 1, np.nan], 39))
 
 
 def test_schedules(rng):

@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import math
 
-from fastnn.kernels.numba_kernels.memory import as_float64, is_null, like, share
+import numpy as np
+
+from fastnn.kernels.numba_kernels.memory import as_float64, inlined, is_null, like, share
 from fastnn.kernels.numba_kernels.registry import kernel
+from fastnn.kernels.numba_kernels.tile import element_bytes
 
 _GRAIN = 16
+_LEAST_32, _LEAST_64 = float(np.finfo(np.float32).tiny), float(np.finfo(np.float64).tiny)
+
+
+@inlined
+def _least(pointer):
+    """The smallest normal number: what decays counts as 0 below it, since subnormal numbers are slow."""
+    return like(pointer[0], _LEAST_32 if element_bytes(pointer) == 4 else _LEAST_64)
+
+
+@inlined
+def _without_subnormals(x, least):
+    return like(x, 0.0) if abs(x) < least else x
 
 
 @kernel
@@ -24,6 +39,7 @@ def sgd(t, n, s, thread, threads):
     gradient, theta, velocity = t[0], t[2], t[3]
     first = gradient[0]
     rate, momentum, weight_decay = like(first, as_float64(t[1])[0]), like(first, s[0]), like(first, s[1])
+    least = _least(gradient)
     begin, end = share(n[0], _GRAIN, thread, threads)
     if is_null(velocity):
         for i in range(begin, end):
@@ -32,12 +48,12 @@ def sgd(t, n, s, thread, threads):
     elif n[1]:
         for i in range(begin, end):
             g = gradient[i] + weight_decay * theta[i]
-            v = g + momentum * velocity[i]
+            v = _without_subnormals(g + momentum * velocity[i], least)
             velocity[i] = v
             theta[i] -= rate * (g + momentum * v)
     else:
         for i in range(begin, end):
-            v = gradient[i] + weight_decay * theta[i] + momentum * velocity[i]
+            v = _without_subnormals(gradient[i] + weight_decay * theta[i] + momentum * velocity[i], least)
             velocity[i] = v
             theta[i] -= rate * v
 
@@ -57,11 +73,12 @@ def adam(t, n, s, thread, threads):
     new1, new2 = like(first, 1 - beta1), like(first, 1 - beta2)
     corrected_rate = like(first, rate / (1 - beta1**number))
     root_correction = like(first, 1 / math.sqrt(1 - beta2**number))
+    least = _least(gradient)
     begin, end = share(n[0], _GRAIN, thread, threads)
     for i in range(begin, end):
         g = gradient[i] + weight_decay * theta[i]
-        mean = m[i] + new1 * (g - m[i])
-        square = v[i] + new2 * (g * g - v[i])
+        mean = _without_subnormals(m[i] + new1 * (g - m[i]), least)
+        square = _without_subnormals(v[i] + new2 * (g * g - v[i]), least)
         m[i] = mean
         v[i] = square
         theta[i] = keep * theta[i] - corrected_rate * mean / (root_correction * math.sqrt(square) + eps)
