@@ -11,10 +11,10 @@
 #include "simd.h"
 #include "turn.h"
 
-/* Blocks of the packed b: KC x NC. A panel of b (KC x 2 vectors) with the rows of a that meet it stays in
-   L1, the whole block in half of a 1 MiB L2: 256 · 512 · 4 bytes = 512 KiB. */
-#define BLOCK_K 256
-#define BLOCK_N_BYTES 2048
+/* Blocks of the packed b: half of a 1 MiB L2. A panel of it (BLOCK_K x 2 vectors) is read from there: a longer run
+   spares c a store and a load. With a packed a, of its tile too, a panel of half the rows does better, in L1. */
+#define BLOCK_K 512
+#define BLOCK_BYTES (512 * 1024)
 /* An a of so few bytes meets the panels of b one after the other. */
 #define PANELS_MAX_A_BYTES (128 * 1024)
 /* Of a large b that is packed, rows of a panel lie far apart; the ones so far on are asked for, or, transposed, the

@@ -262,16 +262,16 @@ static void NAME(multiply_panels)(const NAME(product) * p) {
 
 /* b packed block by block, so that the tile reads it in one run however far apart its rows lie. */
 static void NAME(multiply_packed)(const NAME(product) * p) {
-    const int64_t block_n = BLOCK_N_BYTES / (int64_t)sizeof(REAL);
-    const int64_t block_columns = NAME(smaller)(block_n, (p->n + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS);
-    const int64_t block_k = NAME(smaller)(BLOCK_K, p->k), b_size = block_columns * block_k;
     const int pack_a = NAME(scattered)(p);
+    const int64_t most_k = pack_a ? BLOCK_K / 2 : BLOCK_K, block_n = BLOCK_BYTES / (most_k * (int64_t)sizeof(REAL));
+    const int64_t block_columns = NAME(smaller)(block_n, (p->n + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS);
+    const int64_t block_k = NAME(smaller)(most_k, p->k), b_size = block_columns * block_k;
     const int64_t a_size = pack_a ? BLOCK_TILES * NAME(packed_tile)(block_k) : 0;
     REAL *packed = arena((size_t)(b_size + a_size) * sizeof(REAL)), *packed_a = packed + b_size;
     for (int64_t j0 = 0; j0 < p->n; j0 += block_n) {
         const int64_t n = NAME(smaller)(block_n, p->n - j0);
-        for (int64_t k0 = 0; k0 < p->k; k0 += BLOCK_K) {
-            const int64_t k = NAME(smaller)(BLOCK_K, p->k - k0);
+        for (int64_t k0 = 0; k0 < p->k; k0 += block_k) {
+            const int64_t k = NAME(smaller)(block_k, p->k - k0);
             for (int64_t j = 0; j < n; j += TILE_COLUMNS)
                 NAME(pack_panel)(k, (int)NAME(smaller)(TILE_COLUMNS, n - j),
                                  p->b + k0 * p->b_row + (j0 + j) * p->b_column, p->b_row, p->b_column,
