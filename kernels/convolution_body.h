@@ -68,7 +68,7 @@ static void NAME(convolve_backward_weight)(const convolution *o, const REAL *x, 
         NAME(convolve_images_weight)(&apart, x, dy, NULL, dweight, dbias, thread, threads);
     } else if (plane_rows_suit_weight(o, LANES))
         NAME(convolve_plane_rows_weight)(o, x, dy, dweight, dbias, thread, threads);
-    else if (winograd_suits_weight(o, LANES)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
+    else if (winograd_suits_weight(o)) NAME(convolve_winograd_weight)(o, x, dy, dweight, dbias, thread, threads);
     else NAME(convolve_direct_weight)(o, x, dy, dweight, dbias, thread, threads);
 }
 

@@ -43,7 +43,7 @@ static inline int plane_rows_suit_input(const convolution *o, int64_t lanes) {
 /* The same for dweight, whose direct form packs strips, and has filters along the lanes too unless they are
    few. */
 static inline int plane_rows_suit_weight(const convolution *o, int64_t lanes) {
-    if (winograd_suits_weight(o, lanes)) return 0;
+    if (winograd_suits_weight(o)) return 0;
     return o->out_h * o->out_w < (2 * (o->filters / o->groups) <= lanes ? 4 : 16) * lanes;
 }
 
@@ -92,7 +92,7 @@ static inline int turned_suits(const convolution *o, int64_t lanes) {
 
 /* The same for dweight: of blocks that are vectors, most of them full, and many taps, or few filters. */
 static inline int images_suit_weight(const convolution *o, int64_t lanes) {
-    if (winograd_suits_weight(o, lanes)) return 0;
+    if (winograd_suits_weight(o)) return 0;
     return lanes == IMAGES && 5 * o->n >= 4 * round_up(o->n, IMAGES) && o->groups == 1 && o->stride_h == 1 &&
            o->stride_w == 1 && o->out_h + (o->r - 1) * o->dilation_h == o->h &&
            o->out_w + (o->s - 1) * o->dilation_w == o->w && o->r * o->s >= 25 &&

@@ -38,11 +38,11 @@ typedef struct {
 } winograd_kind;
 enum { WINOGRAD_3, WINOGRAD_5, WINOGRAD_3_BY_2, WINOGRAD_4_BY_2, WINOGRAD_5_BY_2, WINOGRAD_KINDS };
 static const winograd_kind winograd_kinds[] = {
-    [WINOGRAD_3] = {3, 1, 1, {3}, {0}, {1, 1, 1, 1}, {16, 16}, {8, 8}, {16, 16}, 16},
-    [WINOGRAD_5] = {5, 1, 2, {3, 2}, {0, 3}, {2, 2, 2, 1}, {12, 16}, {16, 16}, {16, 16}, 16},
-    [WINOGRAD_3_BY_2] = {3, 2, 2, {2, 1}, {0, 1}, {2, 2, 1, 0}, {32, 32}, {32, 32}, {64, 64}, 64},
-    [WINOGRAD_4_BY_2] = {4, 2, 2, {2, 2}, {0, 1}, {2, 2, 2, 0}, {16, 32}, {8, 8}, {32, 64}, 16},
-    [WINOGRAD_5_BY_2] = {5, 2, 2, {3, 2}, {0, 1}, {2, 2, 2, 1}, {16, 16}, {8, 8}, {16, 48}, 16},
+    [WINOGRAD_3] = {3, 1, 1, {3}, {0}, {1, 1, 1, 1}, {16, 16}, {8, 8}, {12, 16}, 16},
+    [WINOGRAD_5] = {5, 1, 2, {3, 2}, {0, 3}, {2, 2, 2, 1}, {12, 16}, {16, 16}, {12, 16}, 16},
+    [WINOGRAD_3_BY_2] = {3, 2, 2, {2, 1}, {0, 1}, {2, 2, 1, 0}, {32, 32}, {32, 32}, {32, 48}, 64},
+    [WINOGRAD_4_BY_2] = {4, 2, 2, {2, 2}, {0, 1}, {2, 2, 2, 0}, {16, 32}, {8, 8}, {16, 16}, 16},
+    [WINOGRAD_5_BY_2] = {5, 2, 2, {3, 2}, {0, 1}, {2, 2, 2, 1}, {16, 16}, {8, 8}, {12, 16}, 16},
 };
 /* Added to a kind with a stride of 2: its way back to x. */
 #define WINOGRAD_BACK 8
@@ -187,13 +187,13 @@ static inline int winograd_suits_input(const convolution *o) {
     return has_planes(o, kind->input.channels, kind->input.filters) && o->h * o->w >= kind->pixels &&
            o->pad_top < o->r && o->pad_left < o->s && (of != WINOGRAD_5 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
 }
-/* dweight's transforms go along rows of tiles, which small images fill badly. */
-static inline int winograd_suits_weight(const convolution *o, int64_t lanes) {
+/* dweight's sums are transformed once: the pixels of all images must pay for it, and for the tiles at the edges. */
+static inline int winograd_suits_weight(const convolution *o) {
     const int of = winograd_kind_of(o);
     if (of == WINOGRAD_KINDS) return 0;
     const winograd_kind *kind = &winograd_kinds[of];
-    return has_planes(o, kind->weight.channels, kind->weight.filters) &&
-           o->out_h * o->out_w > (o->c / o->groups <= 32 ? 4 * lanes - 1 : 2 * lanes);
+    const int64_t pixels = o->out_h * o->out_w, places = winograd_side(of) * winograd_side(of);
+    return has_planes(o, kind->weight.channels, kind->weight.filters) && pixels >= 16 && o->n * pixels >= 4 * places;
 }
 
 /* The pieces along one axis, that of the first tile `pad` before the source. */

@@ -15,62 +15,89 @@ FASTNN_INLINE void NAME(turn_block)(const REAL *from, int64_t from_row, int rows
     else NAME(transpose)(from, from_row, rows, columns, to, to_row);
 }
 
-/* What a block of rows of tiles is made from and in. */
+/* The transformed source with channels along the lanes, and what it is made from. */
 typedef struct {
-    int64_t begin, end;  /* the rows of tiles, counted through all images */
     REAL *rows, *pixels; /* of one image, its rows with their padding, (LANES, channel), turned: (channel, LANES) */
     int64_t channel, width, offset[MAX_PIECE * MAX_PIECE]; /* of a row; of a piece in `pixels` */
-    REAL *v, *m; /* (tiles, places, channels), (sums, tiles, TILE_COLUMNS) */
-    int64_t v_tile, v_place, m_sum;
-    REAL *z; /* the outputs of one image, (pixels, TILE_COLUMNS) */
-} NAME(winograd_block);
+    REAL *v;
+    int64_t tile, place; /* steps of v, whose channels are adjacent */
+} NAME(turned_source);
 
-/* Lay out the block of `rows` rows of tiles; returns its elements. */
-FASTNN_INLINE int64_t NAME(plan_block)(const int kind, NAME(winograd_block) * to, const NAME(winograd) * p,
-                                       int64_t rows) {
-    const int piece = winograd_piece(kind), step = winograd_step(kind), outputs = winograd_outputs(kind);
-    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_sums(kind) * winograd_sums(kind);
-    const int64_t tiles = rows * p->columns.out, of_image = smaller(rows, p->rows.out);
+/* Lay out up to `rows` rows of tiles; returns the elements of rows and pixels, for which place_source gives room. */
+FASTNN_INLINE int64_t NAME(plan_turned)(const int kind, NAME(turned_source) * to, const NAME(winograd) * p,
+                                        int64_t rows) {
+    const int piece = winograd_piece(kind), step = winograd_step(kind);
     to->width = step * (p->columns.out - 1) + piece;
     for (int i = 0; i < piece * piece; i++) to->offset[i] = (i / piece * to->width + i % piece) * LANES;
-    to->channel = round_up((step * (of_image - 1) + piece) * to->width, LANES) + LANES;
-    to->v_place = round_up(p->channels, LANES);
-    to->v_tile = places * to->v_place + LANES; /* tiles and places must not meet in the same sets of L1 */
-    to->m_sum = tiles * TILE_COLUMNS + LANES;
-    return 2 * LANES * to->channel + tiles * to->v_tile + sums * to->m_sum +
-           outputs * of_image * p->out_w * TILE_COLUMNS;
+    to->channel = round_up((step * (smaller(rows, p->rows.out) - 1) + piece) * to->width, LANES) + LANES;
+    return 2 * LANES * to->channel;
 }
-static void NAME(place_block)(NAME(winograd_block) * to, int64_t tiles, int64_t sums, REAL *memory) {
+static void NAME(place_source)(NAME(turned_source) * to, REAL *memory, REAL *v) {
     to->rows = memory;
     to->pixels = to->rows + LANES * to->channel;
-    to->v = to->pixels + LANES * to->channel;
-    to->m = to->v + tiles * to->v_tile;
-    to->z = to->m + sums * to->m_sum;
+    to->v = v;
 }
 
-/* v = Bᵀ d B of a part of the block, from tile `v` on. */
-FASTNN_INLINE void NAME(transform_part)(const int kind, const NAME(winograd_block) * block, const NAME(winograd) * p,
-                                        image_part part, REAL *v) {
+/* v = Bᵀ d B of `count` channels from e0 on, and a part of the rows of tiles, from tile `v` on. */
+FASTNN_INLINE void NAME(turn_part)(const int kind, const NAME(turned_source) * to, const NAME(winograd) * p,
+                                   int64_t e0, int64_t count, image_part part, REAL *v) {
     const int step = winograd_step(kind);
     const int64_t height = p->rows.source, width = p->columns.source, left = p->columns.pad;
     const int64_t above = p->rows.pad - step * part.first, high = step * (part.count - 1) + winograd_piece(kind);
-    const int64_t begin = larger(0, -left), columns = smaller(width, block->width - left) - begin;
-    const REAL *planes = p->source + part.image * p->channels * height * width;
-    memset(block->rows, 0, (size_t)(LANES * block->channel) * sizeof(REAL));
-    for (int64_t e = 0; e < p->channels; e += LANES) {
-        const int channels = (int)smaller(LANES, p->channels - e);
+    const int64_t begin = larger(0, -left), columns = smaller(width, to->width - left) - begin;
+    const REAL *planes = p->source + (part.image * p->channels + e0) * height * width;
+    memset(to->rows, 0, (size_t)(LANES * to->channel) * sizeof(REAL));
+    for (int64_t e = 0; e < count; e += LANES) {
+        const int channels = (int)smaller(LANES, count - e);
         for (int k = 0; k < channels; k++)
             for (int64_t i = larger(0, -above); i < smaller(height, high - above); i++)
                 NAME(copy_row)(planes + ((e + k) * height + i) * width + begin, columns,
-                               block->rows + k * block->channel + (i + above) * block->width + begin + left);
-        for (int64_t j = 0; j < high * block->width; j += LANES)
-            NAME(turn_block)(block->rows + j, block->channel, channels, LANES, block->pixels + j * LANES, LANES);
+                               to->rows + k * to->channel + (i + above) * to->width + begin + left);
+        for (int64_t j = 0; j < high * to->width; j += LANES)
+            NAME(turn_block)(to->rows + j, to->channel, channels, LANES, to->pixels + j * LANES, LANES);
         REAL *tile = v + e;
         for (int64_t i = 0; i < part.count; i++)
-            for (int64_t j = 0; j < p->columns.out; j++, tile += block->v_tile)
-                NAME(transform_source)(kind, block->pixels + step * (i * block->width + j) * LANES, block->offset, 1,
-                                       tile, block->v_place);
+            for (int64_t j = 0; j < p->columns.out; j++, tile += to->tile)
+                NAME(transform_source)(kind, to->pixels + step * (i * to->width + j) * LANES, to->offset, 1, tile,
+                                       to->place);
     }
+}
+
+/* v of `count` channels of group g from e0 on, and the rows of tiles [begin, end), counted through all images. */
+FASTNN_INLINE void NAME(turn_source)(const int kind, const NAME(turned_source) * to, const NAME(winograd) * p,
+                                     int64_t g, int64_t e0, int64_t count, int64_t begin, int64_t end) {
+    image_part part;
+    for (int64_t at = begin; at < end; at += part.count) {
+        part = NAME(part_from)(p, g, at, end);
+        NAME(turn_part)(kind, to, p, e0, count, part, to->v + (at - begin) * p->columns.out * to->tile);
+    }
+}
+
+/* A block of rows of tiles, counted through all images. */
+typedef struct {
+    int64_t begin, end;
+    NAME(turned_source) source; /* v (tiles, places, channels) */
+    REAL *m; /* (sums, tiles, TILE_COLUMNS) */
+    int64_t m_sum;
+    REAL *z; /* the outputs of one image, (pixels, TILE_COLUMNS) */
+} NAME(winograd_block);
+
+/* Lay out the block of `rows` rows of tiles in what `arena` gives for it; returns its elements. */
+FASTNN_INLINE int64_t NAME(plan_block)(const int kind, NAME(winograd_block) * to, const NAME(winograd) * p,
+                                       int64_t rows) {
+    const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_sums(kind) * winograd_sums(kind);
+    const int64_t tiles = rows * p->columns.out, source_size = NAME(plan_turned)(kind, &to->source, p, rows);
+    to->source.place = round_up(p->channels, LANES);
+    to->source.tile = places * to->source.place + LANES; /* tiles and places must not meet in the same sets of L1 */
+    to->m_sum = tiles * TILE_COLUMNS + LANES;
+    return source_size + tiles * to->source.tile + sums * to->m_sum +
+           winograd_outputs(kind) * smaller(rows, p->rows.out) * p->out_w * TILE_COLUMNS;
+}
+static void NAME(place_block)(NAME(winograd_block) * to, int64_t tiles, int64_t sums, REAL *memory) {
+    REAL *v = memory + 2 * LANES * to->source.channel;
+    NAME(place_source)(&to->source, memory, v);
+    to->m = v + tiles * to->source.tile;
+    to->z = to->m + sums * to->m_sum;
 }
 
 /* u, for each sum (places, channels, TILE_COLUMNS), = G g Gᵀ of a panel of `columns` filters, whose weights are turned
@@ -96,11 +123,11 @@ FASTNN_INLINE void NAME(multiply_places)(const int kind, const NAME(winograd_blo
     const int sums = winograd_sums(kind), whole = (int)round_up(columns, LANES);
     for (int sum = 0; sum < sums * sums; sum++) {
         const winograd_places at = places_of_sum(kind, sum / sums, sum % sums);
-        NAME(product) product = {.m = tiles, .n = whole, .k = channels, .a_row = block->v_tile, .a_column = 1,
+        NAME(product) product = {.m = tiles, .n = whole, .k = channels, .a_row = block->source.tile, .a_column = 1,
                                  .b_row = TILE_COLUMNS, .c = block->m + sum * block->m_sum, .c_row = TILE_COLUMNS,
                                  .start_row = TILE_COLUMNS};
         for (int i = 0; i < at.count; i++) {
-            NAME(panel)(tiles, whole, &product, 0, 0, block->v + (at.begin + i) * block->v_place,
+            NAME(panel)(tiles, whole, &product, 0, 0, block->source.v + (at.begin + i) * block->source.place,
                         u + at.begin * u_place + i * channels * TILE_COLUMNS);
             product.start = product.c; /* the chain goes on */
         }
@@ -184,17 +211,14 @@ FASTNN_INLINE void NAME(run_winograd_filters)(const int kind, const NAME(winogra
             for (int64_t unit = first_block; unit < last_block; unit++) {
                 block.begin = unit * rows;
                 block.end = smaller(all_rows, block.begin + rows);
-                image_part part;
-                for (int64_t at = block.begin; at < block.end; at += part.count) {
-                    part = NAME(part_from)(p, g, at, block.end);
-                    NAME(transform_part)(kind, &block, p, part, block.v + (at - block.begin) * width * block.v_tile);
-                }
+                NAME(turn_source)(kind, &block.source, p, g, 0, p->channels, block.begin, block.end);
                 for (int64_t f = f0; f < end; f += TILE_COLUMNS) {
                     const int columns = (int)smaller(TILE_COLUMNS, end - f);
                     REAL bias[TILE_COLUMNS] = {0};
                     for (int i = 0; p->bias && i < columns; i++) bias[i] = p->bias[g * p->filters + f + i];
                     NAME(multiply_places)(kind, &block, p->channels, (block.end - block.begin) * width, columns,
                                           u + (f - f0) / TILE_COLUMNS * u_size, u_place);
+                    image_part part;
                     for (int64_t at = block.begin; at < block.end; at += part.count) {
                         part = NAME(part_from)(p, g, at, block.end);
                         NAME(write_part)(kind, &block, p, part, block.m + (at - block.begin) * width * TILE_COLUMNS, f,

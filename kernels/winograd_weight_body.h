@@ -1,14 +1,15 @@
 /* Winograd's form of the gradients by weight and bias, for one dtype: REAL and NAME are set by
    convolution.h.
 
-   The adjoint of winograd.h's formula by g: dg = Gᵀ [Σ over tiles of (A dY Aᵀ) ∘ (Bᵀ d B)] G. The sums are
-   matrix products over the tiles, one for each place; places of the same roles share their A dY Aᵀ. */
+   The adjoint of winograd.h's formula by g: dg = Gᵀ [Σ over tiles of (A dY Aᵀ) ∘ (Bᵀ d B)] G. The sums are matrix
+   products over the tiles, one for each place, with filters along the lanes; places of the same roles share their
+   A dY Aᵀ. Of the source, channels lie along the lanes, as in winograd_filters_body.h. */
 
 #define VECTOR NAME(vector)
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 #define TILE_COLUMNS (2 * LANES)
 /* Channels whose sums are kept at a time, with those of WINOGRAD_FILTERS filters. */
-#define BLOCK_CHANNELS 64
+#define BLOCK_CHANNELS 128
 
 /* m = A y, by role */
 FASTNN_INLINE void NAME(expand_gradient)(VECTOR y0, VECTOR y1, VECTOR *m) {
@@ -121,45 +122,45 @@ FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd
     const NAME(winograd) p = *problem;
     const int places = winograd_side(kind) * winograd_side(kind), taps = winograd_of(kind)->taps, weights = taps * taps;
     const int roles = winograd_roles(kind);
-    const int64_t all_rows = p.images * p.rows.out, rows = NAME(winograd_rows)(&p, 1);
-    const int64_t tiles = rows * p.columns.out;
-    const int64_t most = places * smaller(BLOCK_CHANNELS, p.channels);
-    NAME(winograd_source) source;
-    const int64_t source_size = NAME(plan_source)(&source, &p, BLOCK_CHANNELS, rows);
+    const int64_t all_rows = p.images * p.rows.out, rows = smaller(all_rows, larger(1, WINOGRAD_TILES / p.columns.out));
+    const int64_t tiles = rows * p.columns.out, most = smaller(BLOCK_CHANNELS, p.channels);
+    NAME(turned_source) source; /* v (places, tiles, channels) */
+    const int64_t source_size = NAME(plan_turned)(kind, &source, &p, rows);
+    source.tile = round_up(most, LANES);
+    source.place = tiles * source.tile + LANES; /* places must not meet in the same sets of L1 */
     const int64_t m_sum = tiles * TILE_COLUMNS + LANES, panel_size = 4 * tiles * TILE_COLUMNS;
-    const int64_t elements = roles * roles * m_sum + (most + 1) * WINOGRAD_FILTERS + panel_size + source_size;
-    const REAL **x = arena((size_t)most * sizeof(REAL *) + (size_t)elements * sizeof(REAL));
-    REAL *m = (REAL *)(x + most), *u = m + roles * roles * m_sum, *panel = u + most * WINOGRAD_FILTERS;
-    REAL *bias_sums = panel + panel_size;
-    source.v = bias_sums + WINOGRAD_FILTERS;
-    source.packed = source.v + places * source.place;
+    const int64_t sums_size = (places * most + 1) * WINOGRAD_FILTERS, v_size = places * source.place;
+    REAL *m = arena((size_t)(roles * roles * m_sum + sums_size + panel_size + source_size + v_size) * sizeof(REAL));
+    REAL *u = m + roles * roles * m_sum, *panel = u + sums_size, *bias_sums = panel - WINOGRAD_FILTERS;
+    NAME(place_source)(&source, panel + panel_size, panel + panel_size + source_size);
 
     const int64_t last = p.groups * p.channels * (thread + 1) / threads;
     for (int64_t from = p.groups * p.channels * thread / threads, count; from < last; from += count) {
         const int64_t g = from / p.channels, e0 = from % p.channels;
         count = smaller(smaller(last - from, p.channels - e0), BLOCK_CHANNELS);
         const int64_t u_place = count * WINOGRAD_FILTERS;
-        for (int place = 0; place < places; place++)
-            for (int64_t e = 0; e < count; e++)
-                x[place * count + e] = source.v + place * source.place + e * source.row;
         for (int64_t f0 = 0; f0 < p.filters; f0 += WINOGRAD_FILTERS) {
             const int64_t block = smaller(WINOGRAD_FILTERS, p.filters - f0);
             memset(u, 0, (size_t)(places * u_place) * sizeof(REAL));
             memset(bias_sums, 0, WINOGRAD_FILTERS * sizeof(REAL));
             for (int64_t begin = 0; begin < all_rows; begin += rows) {
                 const int64_t end = smaller(all_rows, begin + rows);
-                NAME(fill_source)(kind, &source, &p, g, e0, count, begin, end);
+                NAME(turn_source)(kind, &source, &p, g, e0, count, begin, end);
                 for (int64_t f = 0; f < block; f += TILE_COLUMNS) {
                     const int columns = (int)smaller(TILE_COLUMNS, block - f);
                     NAME(fill_gradient)(kind, &p, dy, g, f0 + f, columns, begin, end, panel, m, m_sum,
                                         bias_sums + f);
                     for (int sum = 0; sum < roles * roles; sum++) {
                         const winograd_places at = places_of_roles(kind, sum / roles, sum % roles);
-                        const NAME(tap_sums) sums = {
-                            .taps = at.count * count, .pixels = (end - begin) * p.columns.out,
-                            .x = x + at.begin * count, .dy = m + sum * m_sum,
-                            .sum = u + at.begin * u_place + f, .sum_row = WINOGRAD_FILTERS};
-                        NAME(sum_panel)(columns, &sums);
+                        NAME(product) product = {.m = count, .n = round_up(columns, LANES),
+                                                 .k = (end - begin) * p.columns.out, .a_row = 1,
+                                                 .a_column = source.tile, .b_row = TILE_COLUMNS,
+                                                 .c_row = WINOGRAD_FILTERS, .start_row = WINOGRAD_FILTERS};
+                        for (int place = at.begin; place < at.begin + at.count; place++) {
+                            product.start = product.c = u + place * u_place + f; /* the chain goes on */
+                            NAME(panel)(count, (int)product.n, &product, 0, 0, source.v + place * source.place,
+                                        m + sum * m_sum);
+                        }
                     }
                 }
             }
