@@ -44,7 +44,7 @@ from fastnn.kernels.numba_kernels.window import (
     tap_offsets,
 )
 from fastnn.kernels.numba_kernels.window_loops import Window
-from fastnn.kernels.numba_kernels.winograd import FEWEST_OUTPUTS, are_few, winograd, winograd_kind
+from fastnn.kernels.numba_kernels.winograd import FEWEST_OUTPUTS, winograd, winograd_kind
 from fastnn.kernels.numba_kernels.winograd_matrices import KINDS, KINDS_BACK
 from fastnn.kernels.numba_kernels.winograd_weight import winograd_weight
 
@@ -396,7 +396,8 @@ def conv2d_backward_weight(t, n, s, thread, threads):
         return
     rows, columns = _window(o)
     kind = winograd_kind(KINDS, rows, columns, o.channels, o.filters)
-    if kind >= 0 and not are_few(o.out_h * o.out_w, o.channels, vector_lanes(t[0])):
+    outputs = o.out_h * o.out_w
+    if kind >= 0 and outputs >= FEWEST_OUTPUTS and o.images * outputs >= 4 * KINDS[kind].places:
         winograd_weight(
             KINDS[kind], rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3],
             thread, threads,

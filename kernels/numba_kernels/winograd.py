@@ -55,12 +55,6 @@ def winograd_kind(kinds, rows, columns, channels, filters):
 
 
 @inlined
-def are_few(outputs, channels, lanes):
-    """Whether so few outputs of an image don't pay for the transforms of the gradient by weight."""
-    return outputs <= 2 * lanes or (outputs < 4 * lanes and channels <= 32)
-
-
-@inlined
 def _transform_weights(kind, weight, filters, channels, u, place):
     """u: for each sum (filters, places, channels), of weight (filters, channels, taps)."""
     lanes, taps = vector_lanes(u), stack(u, TAPS_SIZE)
