@@ -12,7 +12,7 @@
 #include "turn.h"
 
 /* Blocks of the packed b: half of a 1 MiB L2. A panel of it (BLOCK_K x 2 vectors) is read from there: a longer run
-   spares c a store and a load. With a packed a, of its tile too, a panel of half the rows does better, in L1. */
+   spares c a store and a load. Where a is packed too, half as many rows do better: the panel stays in L1. */
 #define BLOCK_K 512
 #define BLOCK_BYTES (512 * 1024)
 /* An a of so few bytes meets the panels of b one after the other. */

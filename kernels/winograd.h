@@ -187,7 +187,8 @@ static inline int winograd_suits_input(const convolution *o) {
     return has_planes(o, kind->input.channels, kind->input.filters) && o->h * o->w >= kind->pixels &&
            o->pad_top < o->r && o->pad_left < o->s && (of != WINOGRAD_5 || 4 * o->h * o->w <= 5 * o->out_h * o->out_w);
 }
-/* dweight's sums are transformed once: the pixels of all images must pay for it, and for the tiles at the edges. */
+/* dweight's sums are transformed once: the pixels of all images must pay for it, and those of one, 4 x 4 at least, for
+   the tiles at its edges. */
 static inline int winograd_suits_weight(const convolution *o) {
     const int of = winograd_kind_of(o);
     if (of == WINOGRAD_KINDS) return 0;

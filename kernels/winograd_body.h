@@ -245,8 +245,8 @@ static inline int64_t NAME(winograd_rows)(const NAME(winograd) * p, int64_t thre
     return larger(1, smaller(whole_vectors(rows, p->columns.out, LANES), share));
 }
 
-/* The transformed source, (places, channels, tiles), of channels [e0, e0 + channels) of group g and the rows
-   of tiles [begin, end), counted through all images. */
+/* The transformed source, (places, channels, tiles), of group g and the rows of tiles [begin, end), counted through all
+   images. */
 typedef struct {
     window w; /* of one channel */
     strip s;
@@ -255,14 +255,13 @@ typedef struct {
     int64_t row, place; /* steps of v */
 } NAME(winograd_source);
 
-/* Lay out `channels` channels of `rows` rows of tiles; returns the elements of v and packed. */
-static int64_t NAME(plan_source)(NAME(winograd_source) * to, const NAME(winograd) * p, int64_t channels,
-                                 int64_t rows) {
+/* Lay out `rows` rows of tiles; returns the elements of v and packed. */
+static int64_t NAME(plan_source)(NAME(winograd_source) * to, const NAME(winograd) * p, int64_t rows) {
     to->w = (window){.channels = 1, .rows = p->rows, .columns = p->columns};
     to->s = window_strip(&to->w, smaller(rows, p->rows.out));
     tap_offsets(&to->w, &to->w, &to->s, to->offset);
     to->row = round_up(rows * p->columns.out, LANES) + LANES; /* a vector may run over */
-    to->place = channels * to->row + LANES;                   /* places must not meet in the same sets of L1 */
+    to->place = p->channels * to->row + LANES;                /* places must not meet in the same sets of L1 */
     const int side = winograd_side(p->kind);
     return side * side * to->place + WINOGRAD_CHANNELS * p->columns.taps * to->s.plane;
 }
@@ -274,14 +273,14 @@ static inline image_part NAME(part_from)(const NAME(winograd) * p, int64_t g, in
 }
 
 FASTNN_INLINE void NAME(fill_source)(const int kind, const NAME(winograd_source) * to, const NAME(winograd) * p,
-                                     int64_t g, int64_t e0, int64_t channels, int64_t begin, int64_t end) {
+                                     int64_t g, int64_t begin, int64_t end) {
     const int64_t width = p->columns.out, area = p->rows.source * p->columns.source;
     image_part part;
     for (int64_t at = begin; at < end; at += part.count) {
         part = NAME(part_from)(p, g, at, end);
-        for (int64_t e = 0; e < channels; e += WINOGRAD_CHANNELS) {
-            const int64_t block = smaller(WINOGRAD_CHANNELS, channels - e);
-            NAME(pack_strip)(&to->w, &to->s, p->source + (part.image * p->channels + e0 + e) * area, block,
+        for (int64_t e = 0; e < p->channels; e += WINOGRAD_CHANNELS) {
+            const int64_t block = smaller(WINOGRAD_CHANNELS, p->channels - e);
+            NAME(pack_strip)(&to->w, &to->s, p->source + (part.image * p->channels + e) * area, block,
                              part.first, part.count, to->packed);
             for (int64_t i = 0; i < block; i++)
                 NAME(transform_source)(kind, to->packed + i * p->columns.taps * to->s.plane, to->offset,
@@ -317,7 +316,7 @@ FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * pro
     const int64_t width = p.columns.out, all_rows = p.images * p.rows.out;
     const int64_t rows = NAME(winograd_rows)(&p, threads), units = ceil_divide(all_rows, rows);
     NAME(winograd_source) source;
-    const int64_t source_size = NAME(plan_source)(&source, &p, p.channels, rows), row = source.row;
+    const int64_t source_size = NAME(plan_source)(&source, &p, rows), row = source.row;
     const int64_t outputs_size = high * high * row;
     const int64_t u_place = smaller(WINOGRAD_FILTERS, p.filters) * p.channels + LANES;
     const int64_t m_sum = WINOGRAD_ROWS * row + LANES, taps = NAME(most_taps)(kind, p.channels);
@@ -336,7 +335,7 @@ FASTNN_INLINE void NAME(run_winograd)(const int kind, const NAME(winograd) * pro
             for (int64_t unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
                 const int64_t begin = unit * rows, end = smaller(all_rows, begin + rows);
                 const int64_t tiles = (end - begin) * width;
-                NAME(fill_source)(kind, &source, &p, g, 0, p.channels, begin, end);
+                NAME(fill_source)(kind, &source, &p, g, begin, end);
                 for (int64_t f = 0; f < block; f += WINOGRAD_ROWS) {
                     const int64_t filters = smaller(WINOGRAD_ROWS, block - f);
                     const NAME(correlation) product = {.rows = filters, .pixels = tiles, .offset = offset, .c_row = row};

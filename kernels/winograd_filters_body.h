@@ -23,7 +23,7 @@ typedef struct {
     int64_t tile, place; /* steps of v, whose channels are adjacent */
 } NAME(turned_source);
 
-/* Lay out up to `rows` rows of tiles; returns the elements of rows and pixels, for which place_source gives room. */
+/* Lay out up to `rows` rows of tiles; returns the elements of rows and pixels. */
 FASTNN_INLINE int64_t NAME(plan_turned)(const int kind, NAME(turned_source) * to, const NAME(winograd) * p,
                                         int64_t rows) {
     const int piece = winograd_piece(kind), step = winograd_step(kind);
@@ -32,10 +32,10 @@ FASTNN_INLINE int64_t NAME(plan_turned)(const int kind, NAME(turned_source) * to
     to->channel = round_up((step * (smaller(rows, p->rows.out) - 1) + piece) * to->width, LANES) + LANES;
     return 2 * LANES * to->channel;
 }
-static void NAME(place_source)(NAME(turned_source) * to, REAL *memory, REAL *v) {
+static void NAME(place_source)(NAME(turned_source) * to, REAL *memory) {
     to->rows = memory;
     to->pixels = to->rows + LANES * to->channel;
-    to->v = v;
+    to->v = to->pixels + LANES * to->channel;
 }
 
 /* v = Bᵀ d B of `count` channels from e0 on, and a part of the rows of tiles, from tile `v` on. */
@@ -82,7 +82,7 @@ typedef struct {
     REAL *z; /* the outputs of one image, (pixels, TILE_COLUMNS) */
 } NAME(winograd_block);
 
-/* Lay out the block of `rows` rows of tiles in what `arena` gives for it; returns its elements. */
+/* Lay out the block of `rows` rows of tiles; returns its elements. */
 FASTNN_INLINE int64_t NAME(plan_block)(const int kind, NAME(winograd_block) * to, const NAME(winograd) * p,
                                        int64_t rows) {
     const int places = winograd_side(kind) * winograd_side(kind), sums = winograd_sums(kind) * winograd_sums(kind);
@@ -94,9 +94,8 @@ FASTNN_INLINE int64_t NAME(plan_block)(const int kind, NAME(winograd_block) * to
            winograd_outputs(kind) * smaller(rows, p->rows.out) * p->out_w * TILE_COLUMNS;
 }
 static void NAME(place_block)(NAME(winograd_block) * to, int64_t tiles, int64_t sums, REAL *memory) {
-    REAL *v = memory + 2 * LANES * to->source.channel;
-    NAME(place_source)(&to->source, memory, v);
-    to->m = v + tiles * to->source.tile;
+    NAME(place_source)(&to->source, memory);
+    to->m = to->source.v + tiles * to->source.tile;
     to->z = to->m + sums * to->m_sum;
 }
 

@@ -132,7 +132,7 @@ FASTNN_INLINE void NAME(run_winograd_weight)(const int kind, const NAME(winograd
     const int64_t sums_size = (places * most + 1) * WINOGRAD_FILTERS, v_size = places * source.place;
     REAL *m = arena((size_t)(roles * roles * m_sum + sums_size + panel_size + source_size + v_size) * sizeof(REAL));
     REAL *u = m + roles * roles * m_sum, *panel = u + sums_size, *bias_sums = panel - WINOGRAD_FILTERS;
-    NAME(place_source)(&source, panel + panel_size, panel + panel_size + source_size);
+    NAME(place_source)(&source, panel + panel_size);
 
     const int64_t last = p.groups * p.channels * (thread + 1) / threads;
     for (int64_t from = p.groups * p.channels * thread / threads, count; from < last; from += count) {

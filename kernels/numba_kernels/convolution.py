@@ -397,6 +397,7 @@ def conv2d_backward_weight(t, n, s, thread, threads):
     rows, columns = _window(o)
     kind = winograd_kind(KINDS, rows, columns, o.channels, o.filters)
     outputs = o.out_h * o.out_w
+    # The sums are transformed once: the outputs of all images must pay for it.
     if kind >= 0 and outputs >= FEWEST_OUTPUTS and o.images * outputs >= 4 * KINDS[kind].places:
         winograd_weight(
             KINDS[kind], rows, columns, o.images, o.groups, o.channels, o.filters, t[0], t[1], t[2], t[3],
