@@ -9,7 +9,7 @@
    patches. Wide rows keep a gap of the window's reach between them, and need no copy for each column. depthwise_body.h,
    plane_rows_body.h, image_lanes_body.h and winograd.h describe the other forms: for groups of one channel, for planes
    smaller than vectors, for gradients of many small planes and what a max pool follows, and for small square windows of
-   many channels.
+   many channels, or, winograd_rows_body.h, of few.
 
    A thread's scratch holds a strip at a time: STRIP_BYTES, or what one output row takes of BLOCK_TAPS taps
    where that is more; never a whole batch. Besides it, in elements,
@@ -24,9 +24,13 @@
                            with filters in lanes two vectors of channels of these tiles' pixels of x, and 32 (16, 8)
                            filters of those of y, too; with images in lanes IMAGE_LANES_BYTES (or two rows of tiles of
                            x) too, and two rows of z
+       winograd, rows:     4 to 7 times the rows of the weights of a group, back the weights themselves too, and the
+                           source of a strip as places, 4 to 9 times half of it
    and the gradients by weight transpose 32 (16, 8) filters of a strip of dy. */
 #ifndef FASTNN_CONVOLUTION_H
 #define FASTNN_CONVOLUTION_H
+
+#include <math.h>
 
 #include "arena.h"
 #include "convolution_forms.h"
@@ -55,12 +59,13 @@
 #include "direct_body.h"
 #include "direct_input_body.h"
 #include "direct_weight_body.h"
+#include "winograd_body.h"
+#include "winograd_rows_body.h"
 #include "image_lanes_body.h"
 #include "image_lanes_input_body.h"
 #include "image_lanes_weight_body.h"
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
-#include "winograd_body.h"
 #include "winograd_filters_body.h"
 #include "winograd_images_body.h"
 #include "winograd_weight_body.h"
@@ -74,12 +79,13 @@
 #include "direct_body.h"
 #include "direct_input_body.h"
 #include "direct_weight_body.h"
+#include "winograd_body.h"
+#include "winograd_rows_body.h"
 #include "image_lanes_body.h"
 #include "image_lanes_input_body.h"
 #include "image_lanes_weight_body.h"
 #include "depthwise_body.h"
 #include "plane_rows_body.h"
-#include "winograd_body.h"
 #include "winograd_filters_body.h"
 #include "winograd_images_body.h"
 #include "winograd_weight_body.h"

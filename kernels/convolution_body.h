@@ -16,7 +16,9 @@ static void NAME(convolve)(const convolution *o, const REAL *x, const REAL *weig
     else if (winograd_suits(o)) {
         const NAME(winograd) p = NAME(winograd_forward)(o, x, weight, bias, y, relu);
         NAME(convolve_winograd)(&p, thread, threads);
-    } else NAME(convolve_direct)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
+    } else if (winograd_rows_suit(o, LANES))
+        NAME(convolve_winograd_rows)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
+    else NAME(convolve_direct)(o, x, weight, bias, NULL, y, relu, 0, thread, threads);
 }
 
 /* dx[e, i, j] = Σ dy[f, p, q] weight[f, e, u, v] over f, u, v, where p · stride = i + pad − u · dilation; 0 where
@@ -34,6 +36,9 @@ static void NAME(convolve_backward_input)(const convolution *o, const REAL *dy, 
     } else if (winograd_suits_input(o)) {
         const NAME(winograd) p = NAME(winograd_input)(o, dy, weight, mask, dx);
         NAME(convolve_winograd)(&p, thread, threads);
+    } else if (winograd_rows_suit_input(o, LANES)) {
+        const convolution back = turned_convolution(o);
+        NAME(convolve_winograd_rows)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);
     } else if (turned_suits(o, LANES)) {
         const convolution back = turned_convolution(o);
         NAME(convolve_direct)(&back, dy, weight, NULL, mask, dx, 0, 1, thread, threads);

@@ -96,11 +96,14 @@ static int64_t NAME(parts_of_block)(int64_t images, int64_t threads) {
     return blocks == 0 || blocks % threads == 0 ? 1 : ceil_divide(4 * threads, blocks);
 }
 
-static NAME(image_strips) NAME(plan_images)(const pooled_convolution *p, int64_t filters, int64_t parts) {
+/* `beside` are the pixels that each row of the strip takes besides those of x and z. */
+static NAME(image_strips) NAME(plan_images)(const pooled_convolution *p, int64_t filters, int64_t beside,
+                                            int64_t parts) {
     const convolution *o = &p->o;
     const int64_t reach = (o->r - 1) * o->dilation_h, width = o->out_w + (o->s - 1) * o->dilation_w;
     const int64_t pixels = IMAGE_LANES_BYTES / (IMAGES * (int64_t)sizeof(REAL));
-    const int64_t fitting = (pixels - reach * o->c * width) / larger(1, o->c * width + filters * o->out_w);
+    const int64_t fitting = (pixels - reach * (o->c * width + beside)) /
+                            larger(1, o->c * width + filters * o->out_w + beside);
     const int64_t most = smaller(fitting, round_up(ceil_divide(o->out_h, parts), p->pool));
     NAME(image_strips) s = {.o = o, .pool = p->pool, .x_blocks = (int)p->x_blocks, .y_blocks = (int)p->y_blocks,
                             .rows = smaller(o->out_h, larger(p->pool, most / p->pool * p->pool)),
@@ -236,34 +239,53 @@ static void NAME(clear_images)(const NAME(image_rows) * t, REAL *block) {
 
 /* y = the maxima of pool x pool pixels of z = relu?(bias + x * weight), of which only what a window reaches is made, and
    where they are to place (blocks, filters, out_h / pool, out_w / pool, IMAGES) unless that is NULL. Units of work:
-   strips of blocks. A sum is one chain over (channel, u, v) in order, from the bias on, as in the direct form. */
+   strips of blocks. The sums of z are those of the direct form, or of Winograd's along rows where that suits. */
 static void NAME(convolve_images)(const pooled_convolution *pooled, const REAL *x, const REAL *weight,
                                   const REAL *bias, REAL *y, uint8_t *place, int64_t thread, int64_t threads) {
     const convolution *o = &pooled->o;
-    const int64_t pool = pooled->pool, taps = o->c * o->r * o->s;
+    const int along = winograd_rows_suit(o, LANES), kind = winograd_rows_kind(o), side = along ? winograd_side(kind) : 0;
+    const int64_t pool = pooled->pool, taps = o->c * o->r * (along ? 1 : o->s), tiles = o->out_w / 2 * IMAGES;
     const int relu = (int)pooled->relu;
-    NAME(image_strips) s = NAME(plan_images)(pooled, o->filters, NAME(parts_of_block)(o->n, threads));
+    NAME(image_strips) s = NAME(plan_images)(pooled, o->filters, side * o->c * tiles / IMAGES,
+                                             NAME(parts_of_block)(o->n, threads));
+    NAME(row_source) source = NAME(plan_rows)(kind, o->c, s.x.rows, tiles);
+    const int64_t u_filter = round_up(taps, LANES) * side;
     const int64_t z_plane = block_plane(pool, o->out_w); /* a row of windows at a time */
     const int64_t z_size = o->filters * z_plane, place_plane = s.y.h * s.y.w * IMAGES;
     int64_t *offset = arena((size_t)round_up(taps, 8) * sizeof(int64_t) +
-                            (size_t)(s.x_size + z_size + s.y_size) * sizeof(REAL));
-    REAL *z = (REAL *)(offset + round_up(taps, 8)), *turned_y = z + z_size, *room = turned_y + s.y_size;
-    for (int64_t e = 0, k = 0; e < o->c; e++)
-        for (int64_t u = 0; u < o->r; u++)
-            for (int64_t v = 0; v < o->s; v++, k++)
-                offset[k] = e * s.x.plane + (u * o->dilation_h * s.x.width + v * o->dilation_w) * IMAGES;
+                            (size_t)(o->filters * u_filter + side * source.place + s.x_size + z_size + s.y_size) *
+                                sizeof(REAL));
+    REAL *u = (REAL *)(offset + round_up(taps, 8)), *v = u + o->filters * u_filter, *z = v + side * source.place;
+    REAL *turned_y = z + z_size, *room = turned_y + s.y_size;
+    if (along) {
+        NAME(row_offsets)(o, &source, offset);
+        NAME(expand_image_weight)(kind, weight, o->filters, taps, u);
+    } else
+        for (int64_t k = 0; k < taps; k++) {
+            const int64_t row = k / o->s % o->r * o->dilation_h, column = k % o->s * o->dilation_w;
+            offset[k] = k / (o->r * o->s) * s.x.plane + (row * s.x.width + column) * IMAGES;
+        }
     NAME(correlation) p = {.rows = o->filters, .pixels = s.y.w * pool * IMAGES, .taps = taps, .a = weight,
                            .a_row = taps, .offset = offset, .bias = bias, .c_row = z_plane, .relu = relu};
+    NAME(row_sums) sums = {.filters = o->filters, .tiles = (s.y.w * pool + 1) / 2 * IMAGES, .taps = taps, .u = u,
+                           .u_filter = u_filter, .offset = offset, .place = source.place, .bias = bias,
+                           .y_filter = z_plane, .relu = relu, .images = 1};
     for (int64_t unit = s.units * thread / threads; unit < s.units * (thread + 1) / threads; unit++) {
         const REAL *turned_x = NAME(turn_strip)(&s, unit, x, room);
         REAL *rows = s.y_blocks ? y + NAME(in_blocks)(&s.y, o->filters, s.image, 0) : turned_y;
         uint8_t *places = place ? place + s.image * o->filters * s.y.h * s.y.w + s.y.first * s.y.w * IMAGES : NULL;
+        if (along) {
+            source.slots = s.y.rows * pool + (o->r - 1) * o->dilation_h;
+            NAME(expand_image_rows)(kind, &source, turned_x, s.x.plane, s.x.width, v);
+        }
         for (int64_t i = 0; i < s.y.rows; i++) {
             REAL *to = rows + i * s.y.w * IMAGES;
             for (int64_t row = 0; row < pool; row++) {
                 p.b = turned_x + (i * pool + row) * s.x.width * IMAGES;
-                p.c = z + row * o->out_w * IMAGES;
-                NAME(correlate)(&p);
+                sums.v = v + (i * pool + row) * tiles;
+                p.c = sums.y = z + row * o->out_w * IMAGES;
+                if (along) NAME(sum_image_rows)(kind, &sums);
+                else NAME(correlate)(&p);
             }
             uint8_t *row_places = places ? places + i * s.y.w * IMAGES : NULL;
             if (pool == 2)

@@ -107,7 +107,7 @@ static void NAME(convolve_images_weight)(const pooled_convolution *pooled, const
     const convolution *o = &pooled->o;
     const int64_t begin = o->filters * thread / threads, filters = o->filters * (thread + 1) / threads - begin;
     const int64_t taps = o->c * o->r * o->s, sums_size = filters * (taps + 1) * LANES;
-    NAME(image_strips) s = NAME(plan_images)(pooled, filters, 1);
+    NAME(image_strips) s = NAME(plan_images)(pooled, filters, 0, 1);
     /* Tiles of equal heights, rather than a low one at the end. */
     const int64_t some = ceil_divide(filters, larger(1, ceil_divide(filters, IMAGE_FILTERS)));
     /* Rows of a tile's gradients, of whole windows, that stay in L1 from tap to tap. */

@@ -179,6 +179,24 @@ static inline int winograd_suits(const convolution *o) {
     const winograd_kind *kind = &winograd_kinds[of];
     return has_planes(o, kind->forward.channels, kind->forward.filters) && o->out_h * o->out_w >= kind->pixels;
 }
+/* Whether windows of 3 or 5 columns had better be Winograd's along rows alone: those of 3 save less, and pay where rows of
+   tiles are whole vectors, or halves; few filters leave the tiles' source dear. */
+static inline int winograd_rows_suit(const convolution *o, int64_t lanes) {
+    const int64_t channels = o->c / o->groups, filters = o->filters / o->groups, tiles = o->out_w / 2;
+    if (o->stride_h != 1 || o->stride_w != 1 || o->dilation_w != 1 || o->out_w % 2 != 0 || channels == 0) return 0;
+    if (o->s == 5) return tiles >= 4 && filters >= (channels <= 8 ? 3 : 6);
+    if (o->s != 3 || tiles == 0) return 0;
+    return (2 * tiles % lanes == 0 && channels >= 2 && filters >= 8) ||
+           (tiles % lanes == 0 && channels >= 6 && filters >= 3);
+}
+/* Their kind. */
+static inline int winograd_rows_kind(const convolution *o) { return o->s == 3 ? WINOGRAD_3 : WINOGRAD_5; }
+/* The same for dx as a convolution of dy, of about as many pixels. */
+static inline int winograd_rows_suit_input(const convolution *o, int64_t lanes) {
+    if (o->stride_h != 1 || o->stride_w != 1 || 4 * o->h * o->w > 5 * o->out_h * o->out_w) return 0;
+    const convolution back = turned_convolution(o);
+    return winograd_rows_suit(&back, lanes);
+}
 static inline int winograd_suits_input(const convolution *o) {
     const int of = winograd_kind_of(o);
     if (of == WINOGRAD_KINDS) return 0;

@@ -86,6 +86,15 @@ CONFIGURATIONS = [
     ((2, 4, 6, 48, 9, 3, 3), {"padding": 1}),
     ((1, 3, 18, 21, 40, 5, 6), {"padding": "same"}),
     ((1, 2, 5, 127, 7, 2, 3), {"stride": (1, 4), "dilation": (1, 3), "padding": (0, 3)}),
+    # Winograd's form along rows: whole vectors of tiles, strips, rows without padding, and more than dx has
+    ((2, 3, 9, 32, 9, 3, 3), {"padding": 1}),
+    ((2, 4, 7, 34, 10, 1, 3), {}),
+    ((1, 9, 70, 96, 8, 3, 3), {"padding": (2, 1)}),
+    ((3, 2, 12, 12, 7, 5, 5), {}),
+    ((2, 3, 10, 14, 13, 3, 5), {"padding": (1, 2)}),
+    ((2, 6, 13, 20, 8, 2, 5), {"padding": (0, 3), "dilation": (3, 1), "groups": 2}),
+    ((1, 6, 9, 40, 6, 5, 5), {"padding": 2}),
+    ((1, 3, 6, 8, 6, 5, 5), {"padding": (3, 6)}),
     # depthwise
     ((2, 5, 9, 37, 5, 3, 3), {"groups": 5, "padding": 1}),
     ((2, 5, 11, 40, 10, 3, 3), {"groups": 5, "padding": 1, "stride": 2}),

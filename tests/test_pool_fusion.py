@@ -18,6 +18,7 @@ POOLED = {
     "Winograd": ([C(17, 1), R, C(33, 3, padding=1), R, fn.MaxPool2D(2)], (1, 17, 18)),
     "Winograd of larger windows": ([C(24, 1), R, C(25, 5, padding=2), R, fn.MaxPool2D(2)], (1, 9, 11)),
     "few taps": ([C(5, 3, padding=1), R, fn.MaxPool2D(2), C(4, 1), R, fn.MaxPool2D(3)], (1, 14, 11)),
+    "Winograd along rows": ([C(6, 5), R, fn.MaxPool2D(2), C(7, 5), R, fn.MaxPool2D(3)], (1, 28, 28)),
     "nine channels": ([C(9, 2), fn.Tanh(), C(5, 3), R, fn.MaxPool2D(2)], (1, 9, 10)),
 }
 KERNELS = {

@@ -216,6 +216,7 @@ def of_rows(dtype):
     larger = np.resize(transposed, (24, 24, 5, 5))
     strided = np.resize(transposed, (64, 64, 3, 3))
     strided_4, strided_5 = np.resize(transposed, (33, 32, 4, 4)), np.resize(transposed, (17, 16, 5, 5))
+    along_rows = np.resize(transposed, (7, 3, 5, 5))
 
     def many_channels(x, channels):
         return np.tile(x, (1, -(-channels // 3), 1, 1))[:, :channels]
@@ -260,6 +261,10 @@ def of_rows(dtype):
         "conv2d of 5 x 5 windows with a stride in Winograd's form": lambda x: F.conv2d(
             many_channels(x, 16), strided_5, stride=2, padding=7
         ),
+        "conv2d in Winograd's form along rows": lambda x: F.conv2d(x, along_rows, bias[:7], padding=2),
+        "conv2d_backward in Winograd's form along rows": lambda x: F.conv2d_backward(
+            many_channels(x, 7), np.zeros((len(x), 3, *x.shape[2:]), dtype), along_rows, padding=2
+        )[0],
         "conv2d_backward in Winograd's form": lambda x: F.conv2d_backward(
             many_channels(x, 18), np.zeros((len(x), 17, 9, 10), dtype), winograd
         )[0],
