@@ -21,6 +21,7 @@
 #ifndef FASTNN_WINOGRAD_H
 #define FASTNN_WINOGRAD_H
 
+#include "simd.h"
 #include "window.h"
 
 enum { FIRST, SECOND, SUM, DIFFERENCE };
@@ -180,12 +181,17 @@ static inline int winograd_suits(const convolution *o) {
     return has_planes(o, kind->forward.channels, kind->forward.filters) && o->out_h * o->out_w >= kind->pixels;
 }
 /* Whether windows of 3 or 5 columns had better be Winograd's along rows alone: those of 3 save less, and pay where rows of
-   tiles are whole vectors, or halves; few filters leave the tiles' source dear. */
+   tiles are whole vectors, or halves; few filters leave the tiles' source dear; and that of two vectors of tiles, which
+   meets the filters, should be about L1's size at most. */
+#define WINOGRAD_ROWS_BYTES (44 * 1024)
 static inline int winograd_rows_suit(const convolution *o, int64_t lanes) {
     const int64_t channels = o->c / o->groups, filters = o->filters / o->groups, tiles = o->out_w / 2;
     if (o->stride_h != 1 || o->stride_w != 1 || o->dilation_w != 1 || o->out_w % 2 != 0 || channels == 0) return 0;
-    if (o->s == 5) return tiles >= 4 && filters >= (channels <= 8 ? 3 : 6);
-    if (o->s != 3 || tiles == 0) return 0;
+    if ((o->s != 3 && o->s != 5) || tiles < 4) return 0;
+    const int64_t rows = o->r - 1 + ceil_divide(2 * lanes, tiles), places = o->s == 3 ? 4 : 7;
+    const int64_t vectors = ceil_divide(rows * smaller(tiles, 2 * lanes), lanes);
+    if (channels * places * vectors * VECTOR_BYTES > WINOGRAD_ROWS_BYTES) return 0;
+    if (o->s == 5) return filters >= (channels <= 6 ? 3 : 6);
     return (2 * tiles % lanes == 0 && channels >= 2 && filters >= 8) ||
            (tiles % lanes == 0 && channels >= 6 && filters >= 3);
 }
